@@ -1,0 +1,37 @@
+"""Azure ML datastores in Apache Airflow.
+
+The public names are loaded on first use, so that importing the package costs nothing at DAG parse.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from airflow_azureml_datastores.core.datastore import Datastore
+    from airflow_azureml_datastores.core.experiment import Input, Output
+    from airflow_azureml_datastores.stores.azure_blob import AzureBlob
+    from airflow_azureml_datastores.stores.local_directory import LocalDirectory
+
+_PUBLIC = {
+    "Datastore": "core.datastore",
+    "Input": "core.experiment",
+    "Output": "core.experiment",
+    "AzureBlob": "stores.azure_blob",
+    "LocalDirectory": "stores.local_directory",
+}
+
+__all__ = ["AzureBlob", "Datastore", "Input", "LocalDirectory", "Output", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_PUBLIC[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

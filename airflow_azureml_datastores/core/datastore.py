@@ -1,0 +1,116 @@
+"""The registered record, and where its data is."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar
+
+from airflow_azureml_datastores.core.credentials import Credential
+from airflow_azureml_datastores.core.store import FileStore
+from airflow_azureml_datastores.core.template import Templated, is_unrendered
+from airflow_azureml_datastores.errors import InvalidName, Unsupported
+
+# ARM's rule for a datastore's name (Microsoft.MachineLearningServices/workspaces/datastores).
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9\-_]{0,254}")
+
+BUILT_IN = ("workspaceblobstore", "workspacefilestore")
+
+
+def check_datastore_name(name: str) -> str:
+    """Return the name unchanged, or raise :class:`InvalidName` saying which rule it breaks."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise InvalidName(
+            f"{name!r} is not a datastore name: 1 to 255 letters, digits, '-' or '_', starting with a letter or digit."
+        )
+    return name
+
+
+@dataclass(frozen=True)
+class Location(Templated, ABC):
+    """Where a datastore's data is. One subclass per datastore type; its fields are the type's own terms."""
+
+    type: ClassVar[str]
+    """Azure ML's name of the type, for example ``AzureBlob``."""
+
+    @abstractmethod
+    def open(self, credential: Credential) -> FileStore:
+        """Open the location. Imports the client library; makes no request yet.
+
+        :raises InvalidConnection: the type cannot use this kind of credential.
+        """
+
+    @property
+    @abstractmethod
+    def url(self) -> str:
+        """The location as people write it; never with a secret."""
+
+    def redirected(self, endpoint: str) -> Location:
+        """The same location reached at another service endpoint, as a credential's connection may ask.
+
+        :raises Unsupported: the type has no endpoint.
+        """
+        raise Unsupported(f"a datastore of type {self.type} has no service endpoint to set (got {endpoint!r}).")
+
+    def fields(self) -> dict[str, Any]:
+        """The location as JSON-ready values, without the type."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class UnknownLocation(Location):
+    """A type that this version does not know: it can be listed and kept, but not opened.
+
+    :param unknown_type: the type's name as the workspace gives it.
+    :param values: its fields, untouched.
+    """
+
+    type: ClassVar[str] = "Unknown"
+    unknown_type: str = ""
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+    def open(self, credential: Credential) -> FileStore:
+        raise Unsupported(
+            f"datastores of type {self.unknown_type!r} are not known to this version of airflow-azureml-datastores."
+        )
+
+    @property
+    def url(self) -> str:
+        return f"{self.unknown_type}:?"
+
+
+@dataclass(frozen=True)
+class Datastore(Templated):
+    """A registered datastore.
+
+    :param name: letters, digits, ``-`` and ``_``; compared without regard to case, as ARM does.
+    :param location: where the data is.
+    :param credential_conn_id: id of the Airflow connection that holds the credential, never the credential itself.
+        None uses the identity of the worker.
+    :param description: free text.
+    :param tags: free labels.
+    """
+
+    name: str
+    location: Location
+    credential_conn_id: str | None = None
+    description: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    def check(self) -> None:
+        check_datastore_name(self.name)
+        if not isinstance(self.location, Location) and not is_unrendered(self.location):
+            raise InvalidName(f"the location of datastore {self.name!r} is a {type(self.location).__name__}, no Location.")
+
+    @property
+    def type(self) -> str:
+        """Azure ML's name of the datastore's type."""
+        location = self.location
+        return location.unknown_type if isinstance(location, UnknownLocation) else location.type
+
+    @property
+    def built_in(self) -> bool:
+        """Whether every workspace has this datastore from the start."""
+        return self.name.casefold() in BUILT_IN

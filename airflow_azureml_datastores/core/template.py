@@ -1,0 +1,31 @@
+"""Values that may still hold an unrendered template when a DAG file is parsed."""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import Any
+
+
+def is_unrendered(value: Any) -> bool:
+    """Tell whether a value is a Jinja template or a reference to another task's output.
+
+    Such a value cannot be checked yet: the object that holds it is built again, and so checked, once it is rendered.
+    Azure ML's own ``${{…}}`` placeholders are not templates.
+    """
+    if isinstance(value, str):
+        return "{{" in value.replace("${{", "") or "{%" in value
+    return hasattr(value, "resolve") and not isinstance(value, (type, PathLike))
+
+
+class Templated:
+    """Base of the frozen dataclasses that users put into operator arguments.
+
+    The operators render every field of such an object and build it anew, so ``check`` runs on the rendered values.
+    """
+
+    def __post_init__(self) -> None:
+        if not any(is_unrendered(value) for value in vars(self).values()):
+            self.check()
+
+    def check(self) -> None:
+        """Raise :class:`~airflow_azureml_datastores.errors.InvalidInput` if a field breaks a rule."""
