@@ -102,7 +102,9 @@ class Datastore(Templated):
     def check(self) -> None:
         check_datastore_name(self.name)
         if not isinstance(self.location, Location) and not is_unrendered(self.location):
-            raise InvalidName(f"the location of datastore {self.name!r} is a {type(self.location).__name__}, no Location.")
+            raise InvalidName(
+                f"the location of datastore {self.name!r} is a {type(self.location).__name__}, no Location."
+            )
 
     @property
     def type(self) -> str:

@@ -1,7 +1,7 @@
 """The port through which bytes flow, and what a store says about itself.
 
-A *path* is the exact name of an object inside the store: any text that the service can hold, ``/`` separating folders by
-convention. A store either handles a name exactly or refuses it by name (:class:`UnsafePath`); it never bends one.
+A *path* is the exact name of an object inside the store: any text that the service can hold, ``/`` separating folders
+by convention. A store either handles a name exactly or refuses it by name (:class:`UnsafePath`); it never bends one.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class Features:
 class FileStore(ABC):
     """An open handle on a location. All calls are synchronous and may be made from many threads at once.
 
-    Errors of every call: :class:`AccessDenied`, :class:`ContainerNotFound`, :class:`Unavailable` (after the client's own
-    retries), :class:`UnsafePath` for a name that the store cannot hold; others are listed with the call.
+    Errors of every call: :class:`AccessDenied`, :class:`ContainerNotFound`, :class:`Unavailable` (after the client's
+    own retries), :class:`UnsafePath` for a name that the store cannot hold; others are listed with the call.
     """
 
     features: Features
@@ -63,6 +63,10 @@ class FileStore(ABC):
     @abstractmethod
     def check(self) -> None:
         """Make one cheap request to learn whether the location is there and the credential is let in."""
+
+    @abstractmethod
+    def check_path(self, path: str) -> None:
+        """Raise :class:`UnsafePath` if the store cannot hold an object of exactly this name. Makes no request."""
 
     @abstractmethod
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:

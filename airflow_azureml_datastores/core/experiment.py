@@ -1,0 +1,171 @@
+"""An experiment's run: its folders, what it takes in and gives out, and the command that uses them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from airflow_azureml_datastores.core.template import Templated, is_unrendered
+from airflow_azureml_datastores.errors import InvalidInput, InvalidName
+
+IngestMode = Literal["copy", "direct"]
+InputMode = Literal["download", "direct"]
+OutputMode = Literal["upload"]
+OutputType = Literal["uri_folder", "uri_file"]
+
+# Azure ML's rules: experiment names as workspaces accept them, bindings as in a command job's YAML schema.
+_EXPERIMENT = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_\-]{0,254}")
+_BINDING = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,254}")
+_PLACEHOLDER = re.compile(r"\$\{\{\s*(?P<kind>[a-zA-Z_]+)(?:\.(?P<name>[^\s}]+))?\s*\}\}")
+
+
+@dataclass(frozen=True)
+class Input(Templated):
+    """Data that an experiment takes in.
+
+    :param path: an ``azureml://`` URI, or a path or glob in ``datastore``.
+    :param datastore: the datastore that a plain path is in; None is the workspace's default.
+    :param mode: when ingested, ``copy`` (a snapshot in the run's folder) or ``direct`` (a reference to what is there,
+        pinned by etag); when given to a command, ``download`` or ``direct`` (the URI itself). None is the first of these.
+    :param allow_empty: whether a source without files is acceptable.
+    """
+
+    path: str
+    datastore: str | None = None
+    mode: str | None = None
+    allow_empty: bool = False
+
+    def check(self) -> None:
+        modes = {*get_args(IngestMode), *get_args(InputMode)}
+        if self.mode is not None and self.mode not in modes:
+            raise InvalidInput(f"input mode {self.mode!r} is unknown; choose one of {', '.join(sorted(modes))}.")
+
+
+@dataclass(frozen=True)
+class Output(Templated):
+    """A place for what an experiment's command writes.
+
+    :param path: ``azureml://`` URI of a folder; None is ``outputs/<name>/`` in the run's folder, on the
+        default datastore.
+    :param mode: ``upload``: the command writes to a local path, delivered after it has succeeded.
+    :param type: ``uri_folder`` (the command gets a folder) or ``uri_file`` (the command gets a file's path).
+    """
+
+    path: str | None = None
+    mode: OutputMode = "upload"
+    type: OutputType = "uri_folder"
+
+    def check(self) -> None:
+        if self.mode not in get_args(OutputMode):
+            raise InvalidInput(f"output mode {self.mode!r} is not possible for a local process; choose 'upload'.")
+        if self.type not in get_args(OutputType):
+            raise InvalidInput(
+                f"output type {self.type!r} is unknown; choose one of {', '.join(get_args(OutputType))}."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentRun:
+    """One run of an experiment; everything that belongs to it lies in its folder on the default datastore."""
+
+    experiment: str
+    run: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.experiment, str) or not _EXPERIMENT.fullmatch(self.experiment):
+            raise InvalidName(
+                f"{self.experiment!r} is not an experiment name: letters, digits, '-' and '_', "
+                f"starting with a letter or digit."
+            )
+        if not self.run or slug(self.run) != self.run:
+            raise InvalidName(f"{self.run!r} is not a run name: letters, digits, '-', '_' and '.'.")
+
+    @property
+    def folder(self) -> str:
+        return f"experiments/{self.experiment}/{self.run}/"
+
+    def input_folder(self, name: str) -> str:
+        return f"{self.folder}inputs/{name}/"
+
+    def output_folder(self, name: str) -> str:
+        return f"{self.folder}outputs/{name}/"
+
+
+def slug(text: str) -> str:
+    """A text as a single path segment that every datastore can hold."""
+    return re.sub(r"[^a-zA-Z0-9_.\-]+", "-", text).strip("-.") or "-"
+
+
+def run_name(dag_id: str, run_id: str) -> str:
+    """The name of the run that belongs to a DAG run: readable, and different for different DAG runs."""
+    digest = hashlib.sha256(f"{dag_id}\0{run_id}".encode()).hexdigest()[:8]
+    return f"{slug(run_id)}-{digest}"
+
+
+def check_binding_names(kind: str, names: Iterable[str]) -> None:
+    """Raise :class:`InvalidName` unless all names can be written in a command, and differ in more than case."""
+    seen: dict[str, str] = {}
+    for name in names:
+        if not isinstance(name, str) or not _BINDING.fullmatch(name):
+            raise InvalidName(f"{name!r} is not an {kind} name: letters, digits and '_', not starting with a digit.")
+        if (other := seen.setdefault(name.casefold(), name)) != name:
+            raise InvalidName(f"the {kind}s {other!r} and {name!r} differ only in case and would share a folder.")
+
+
+def check_command(command: str, inputs: Iterable[str], outputs: Iterable[str]) -> None:
+    """Check that every placeholder of a command is known.
+
+    :raises InvalidInput: the command is empty or names an input or output that is not there.
+    """
+    if not isinstance(command, str) or not command.strip():
+        raise InvalidInput("the experiment's command is empty.")
+    known = {"inputs": sorted(inputs), "outputs": sorted(outputs)}
+    for found in _PLACEHOLDER.finditer(command):
+        kind, name = found["kind"], found["name"]
+        if kind not in known:
+            raise InvalidInput(
+                f"unknown placeholder {found[0]} in the command: use ${{{{inputs.x}}}} or ${{{{outputs.y}}}}."
+            )
+        if name not in known[kind]:
+            raise InvalidInput(
+                f"the command uses {found[0]}, but there is no {kind[:-1]} {name!r}; "
+                f"{kind}: {', '.join(known[kind]) or 'none'}."
+            )
+    rest = _PLACEHOLDER.sub("", command)
+    if "${{" in rest:
+        raise InvalidInput(f"malformed placeholder in the command: {rest[rest.index('${{') :][:40]!r}.")
+
+
+def bind_command(command: str, inputs: Mapping[str, Any], outputs: Mapping[str, str]) -> str:
+    """Replace the placeholders of a checked command by values, quoted for a POSIX shell.
+
+    :param inputs: name -> local path, URI or literal value.
+    :param outputs: name -> local path.
+    """
+    values = {"inputs": inputs, "outputs": outputs}
+    return _PLACEHOLDER.sub(lambda found: shlex.quote(str(values[found["kind"]][found["name"]])), command)
+
+
+def as_input(value: Any) -> Input | Mapping[str, Any]:
+    """What a user may write for an input: a URI or path, an :class:`Input`, or what a sensor or an ingest returned.
+
+    :raises InvalidInput: it is something else.
+    """
+    if isinstance(value, str):
+        return Input(value)
+    if isinstance(value, Input):
+        return value
+    if isinstance(value, Mapping) and "manifest" in value:
+        return value
+    if isinstance(value, Mapping) and "path" in value:
+        return Input(**value)
+    if is_unrendered(value):
+        raise InvalidInput(f"the input {value!r} was not rendered.")
+    raise InvalidInput(
+        f"an input is an azureml:// URI, a path, an Input, or what a sensor or an ingest returned; "
+        f"got {type(value).__name__}."
+    )

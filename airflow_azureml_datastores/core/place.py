@@ -1,0 +1,75 @@
+"""A path in an opened datastore: what a URI points at, once somebody has opened the door."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from airflow_azureml_datastores.core.store import FileStore, ObjectInfo
+from airflow_azureml_datastores.core.uri import DatastoreUri
+from airflow_azureml_datastores.errors import InvalidInput
+
+
+@dataclass(frozen=True)
+class Place:
+    """A path in a datastore that is open.
+
+    :param datastore: the datastore's name.
+    :param store: its open store.
+    :param path: an exact object name, or a folder ending with a slash ("" is the root).
+    """
+
+    datastore: str
+    store: FileStore
+    path: str = ""
+
+    @property
+    def uri(self) -> str:
+        return str(DatastoreUri(self.datastore, self.path))
+
+    def folder(self) -> Place:
+        """The same path meant as a folder."""
+        return self if not self.path or self.path.endswith("/") else replace(self, path=self.path + "/")
+
+    def at(self, relative: str) -> Place:
+        """A path below this folder."""
+        return replace(self, path=self.folder().path + relative)
+
+    def list(self) -> Iterator[tuple[str, ObjectInfo]]:
+        """Yield all objects of the folder with their path relative to it."""
+        prefix = self.folder().path
+        for info in self.store.list(prefix):
+            if info.path != prefix:
+                yield info.path[len(prefix) :], info
+
+    def read(self) -> bytes:
+        """The whole content of an object that is known to be small."""
+        return b"".join(self.store.read(self.path))
+
+    def write(self, content: bytes, *, create: bool = False, if_match: str | None = None) -> str:
+        """Write a small object whole. Returns its etag."""
+        return self.store.write(self.path, [content], size=len(content), create=create, if_match=if_match)
+
+
+class OpenDatastore(Protocol):
+    """Opens a registered datastore; None is the workspace's default. Opened stores are kept and closed by the giver."""
+
+    def __call__(self, name: str | None) -> Place:
+        """The datastore's root. :raises DatastoreNotFound: there is none of this name."""
+        ...
+
+
+def open_place(open_datastore: OpenDatastore, uri: DatastoreUri) -> Place:
+    """The place that a URI names. :raises InvalidInput: the URI is a pattern."""
+    if uri.pattern:
+        raise InvalidInput(f"{uri} is a pattern where one place is needed.")
+    return replace(open_datastore(uri.datastore), path=uri.path)
+
+
+def overlap(source: Place, target: Place) -> bool:
+    """Whether one of two folders lies in the other, in the same location."""
+    if source.store.url != target.store.url:
+        return False
+    a, b = source.folder().path, target.folder().path
+    return a.startswith(b) or b.startswith(a)
