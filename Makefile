@@ -13,7 +13,7 @@ help:  ## Show this list
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@echo "  Options: PYTHON=python3.12 (which interpreter), VENV=.venv (where), ARGS='-k blob' (for test, demo and bench)"
 
-setup: $(INSTALLED)
+setup: $(INSTALLED) ; @:
 
 $(INSTALLED): ; @PYTHON="$(PYTHON)" sh scripts/setup.sh "$(VENV)" "$@"
 
@@ -33,7 +33,7 @@ bench: $(INSTALLED)  ## Measure against other clients, side by side
 	@$(PY) -m benchmarks $(ARGS)
 
 lock: $(INSTALLED)  ## Resolve constraints.txt again; pins that still fit stay (ARGS=--upgrade renews them)
-	@$(PY) -m pip install --quiet -c constraints.txt --group lock
+	@$(PY) -m pip install -qq -c constraints.txt --group lock
 	@$(VENV)/bin/uv pip compile pyproject.toml --all-extras --group build --group checks --group examples --group lock \
 		--group tests --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url --quiet \
 		-o constraints.txt $(ARGS)

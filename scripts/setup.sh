@@ -4,8 +4,8 @@
 set -eu
 venv=$1
 stamp=$2
-oldest='3, 11'
-newest='3, 14'
+oldest=11 # the minor versions of Python 3 that Airflow supports
+newest=14
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 
 fail() {
@@ -15,7 +15,7 @@ fail() {
 
 # Whether an interpreter runs (one on PATH may be a shim that does not) and is of a version that Airflow supports.
 fits() {
-    "$1" -c "import sys; sys.exit(not ($oldest) <= sys.version_info[:2] <= ($newest))" >/dev/null 2>&1
+    "$1" -c "import sys; sys.exit(not (3, $oldest) <= sys.version_info[:2] <= (3, $newest))" >/dev/null 2>&1
 }
 
 version() {
@@ -29,8 +29,8 @@ find_python() {
             return
         fi
     done
-    [ -z "${PYTHON:-}" ] || fail "PYTHON=$PYTHON does not run, or is not Python ($oldest) to ($newest)."
-    fail "no Python ($oldest) to ($newest) runs here. Debian 12, Ubuntu 24.04 and later have one:
+    [ -z "${PYTHON:-}" ] || fail "PYTHON=$PYTHON does not run, or is not Python 3.$oldest to 3.$newest."
+    fail "no Python 3.$oldest to 3.$newest runs here. Debian 12, Ubuntu 24.04 and later have one:
     sudo apt-get install python3 python3-venv
 Or name one: make PYTHON=/path/to/python3.12"
 }
@@ -64,7 +64,7 @@ else
     create
 fi
 rm -f "$venv"/installed-*
-"$venv/bin/python" -m pip install --quiet -c constraints.txt pip
-"$venv/bin/python" -m pip install --quiet -c constraints.txt --build-constraint constraints.txt \
+"$venv/bin/python" -m pip install -qq -c constraints.txt pip
+"$venv/bin/python" -m pip install -qq -c constraints.txt --build-constraint constraints.txt \
     --group build --group checks --group examples --group tests -e '.[postgres]'
 touch "$stamp"
