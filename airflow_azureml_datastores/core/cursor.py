@@ -47,7 +47,7 @@ class Cursor:
     def take(self, batch: str, prints: Iterable[bytes]) -> tuple[Cursor, Set[bytes]]:
         """Take versions for a batch.
 
-        :returns: the cursor afterwards, and which of the versions are now the batch's; others were faster with the rest.
+        :returns: the cursor afterwards, and which of the versions are now the batch's (the rest is others').
         """
         ours = frozenset(prints) - self.taken_by_others(batch)
         if not ours:

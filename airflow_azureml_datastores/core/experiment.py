@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from airflow_azureml_datastores.core.shell import quote_after
 from airflow_azureml_datastores.core.template import Templated, is_unrendered
 from airflow_azureml_datastores.errors import InvalidInput, InvalidName
 
@@ -30,7 +30,8 @@ class Input(Templated):
     :param path: an ``azureml://`` URI, or a path or glob in ``datastore``.
     :param datastore: the datastore that a plain path is in; None is the workspace's default.
     :param mode: when ingested, ``copy`` (a snapshot in the run's folder) or ``direct`` (a reference to what is there,
-        pinned by etag); when given to a command, ``download`` or ``direct`` (the URI itself). None is the first of these.
+        pinned by etag); when given to a command, ``download`` or ``direct`` (the URI itself).
+        None is the first of these.
     :param allow_empty: whether a source without files is acceptable.
     """
 
@@ -100,10 +101,10 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-zA-Z0-9_.\-]+", "-", text).strip("-.") or "-"
 
 
-def run_name(dag_id: str, run_id: str) -> str:
-    """The name of the run that belongs to a DAG run: readable, and different for different DAG runs."""
-    digest = hashlib.sha256(f"{dag_id}\0{run_id}".encode()).hexdigest()[:8]
-    return f"{slug(run_id)}-{digest}"
+def unique_slug(text: str, *also: str) -> str:
+    """A slug that differs whenever the texts differ; only the first one is readable in it."""
+    digest = hashlib.sha256("\0".join((text, *also)).encode()).hexdigest()[:8]
+    return f"{slug(text)[:120]}-{digest}"
 
 
 def check_binding_names(kind: str, names: Iterable[str]) -> None:
@@ -141,13 +142,28 @@ def check_command(command: str, inputs: Iterable[str], outputs: Iterable[str]) -
 
 
 def bind_command(command: str, inputs: Mapping[str, Any], outputs: Mapping[str, str]) -> str:
-    """Replace the placeholders of a checked command by values, quoted for a POSIX shell.
+    """Replace the placeholders of a checked command by values that the shell takes literally.
+
+    A placeholder may stand alone, in a word, or inside of single or double quotes.
 
     :param inputs: name -> local path, URI or literal value.
     :param outputs: name -> local path.
+    :raises InvalidInput: a value has special characters and stands where they cannot be quoted reliably.
     """
     values = {"inputs": inputs, "outputs": outputs}
-    return _PLACEHOLDER.sub(lambda found: shlex.quote(str(values[found["kind"]][found["name"]])), command)
+    bound, plain, end = "", "", 0  # plain: what the shell reads, with a word for each value so far
+    for found in _PLACEHOLDER.finditer(command):
+        between = command[end : found.start()]
+        value = str(values[found["kind"]][found["name"]])
+        quoted = None if "\0" in value else quote_after(plain + between, value)
+        if quoted is None:
+            raise InvalidInput(
+                f"the value of {found[0]} has characters that are special to the shell, and they cannot be quoted "
+                f"reliably where it stands: in a comment, after a here-document, backquotes, arithmetic, $'…' or "
+                f"${{…}} with an operator, or right after a backslash or $. Assign it to a variable at the command's start."
+            )
+        bound, plain, end = bound + between + quoted, plain + between + "value", found.end()
+    return bound + command[end:]
 
 
 def as_input(value: Any) -> Input | Mapping[str, Any]:

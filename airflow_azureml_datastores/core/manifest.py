@@ -8,20 +8,22 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from airflow_azureml_datastores.core.store import Version
 from airflow_azureml_datastores.errors import InvalidInput
 
 MANIFEST = "_manifest.json"
 SUCCESS = "_SUCCESS"
-JOURNAL = "_journal/"
-OWN_NAMES = (MANIFEST, SUCCESS)
-"""Names in a delivered folder that are ours, not data."""
+PUBLISHING = "_publishing.json"
+"""Stands in a folder while a publish to it is being committed."""
+STAGING = ".staging/"
+"""A datastore's folder for data that is not visible yet."""
 
 _VERSION = 1
 
 
-def is_data(relative: str) -> bool:
-    """Whether a path, relative to a delivered folder, is data and not one of our own records."""
-    return relative not in OWN_NAMES and not relative.startswith(JOURNAL)
+def is_data(path: str) -> bool:
+    """Whether a path in a datastore is data, and not one of our own records."""
+    return path.rpartition("/")[2] not in (MANIFEST, SUCCESS, PUBLISHING) and not path.startswith(STAGING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +45,14 @@ class Entry:
     source_etag: str
     digest: str = ""
 
-    def same_source(self, path: str, etag: str, size: int) -> bool:
-        """Whether this entry delivered exactly that version: "unchanged" means this and nothing else."""
-        return (self.source, self.source_etag, self.size) == (path, etag, size)
+    @property
+    def taken(self) -> Version:
+        """The version of the source that this entry delivered."""
+        return Version(self.source, self.size, self.source_etag)
+
+    def delivered(self, folder: str) -> Version:
+        """The delivered object, given the folder that ``path`` is relative to."""
+        return Version(folder + self.path, self.size, self.etag)
 
 
 @dataclass(frozen=True)

@@ -65,11 +65,3 @@ def open_place(open_datastore: OpenDatastore, uri: DatastoreUri) -> Place:
     if uri.pattern:
         raise InvalidInput(f"{uri} is a pattern where one place is needed.")
     return replace(open_datastore(uri.datastore), path=uri.path)
-
-
-def overlap(source: Place, target: Place) -> bool:
-    """Whether one of two folders lies in the other, in the same location."""
-    if source.store.url != target.store.url:
-        return False
-    a, b = source.folder().path, target.folder().path
-    return a.startswith(b) or b.startswith(a)

@@ -29,6 +29,24 @@ class ObjectInfo:
     etag: str
     modified: datetime
 
+    @property
+    def version(self) -> Version:
+        return Version(self.path, self.size, self.etag)
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of one object: what a transfer takes, and nothing else will do.
+
+    :param path: the object's exact name in its store.
+    :param size: bytes.
+    :param etag: without quotes.
+    """
+
+    path: str
+    size: int
+    etag: str
+
 
 @dataclass(frozen=True, slots=True)
 class Features:
@@ -117,12 +135,16 @@ class FileStore(ABC):
         """Whether :meth:`copy_from` works for this source."""
         return False
 
-    def copy_from(self, source: FileStore, source_path: str, path: str, *, if_match: str | None = None) -> str:
+    def copy_from(
+        self, source: FileStore, source_path: str, path: str, *, if_match: str | None = None, create: bool = False
+    ) -> str:
         """Copy an object here without its bytes passing through this process. Returns the new etag.
 
         :param if_match: only this version of the source.
+        :param create: only if there is no object at ``path`` yet.
         :raises PathNotFound: no such source object.
         :raises Changed: the source is another version.
+        :raises PathExists: ``create`` and there is one.
         """
         raise NotImplementedError
 

@@ -1,0 +1,64 @@
+"""Where cursors are kept: a file per consumer on the workspace's own blob datastore, changed by compare-and-swap.
+
+``workspaceblobstore`` is in every workspace, cannot be unregistered, and stays where it is when the default changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Set
+
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+from airflow_azureml_datastores.core.cursor import Cursor
+from airflow_azureml_datastores.core.datastore import BUILT_IN
+from airflow_azureml_datastores.core.experiment import unique_slug
+from airflow_azureml_datastores.core.place import OpenDatastore, Place
+from airflow_azureml_datastores.errors import Changed, PathExists, PathNotFound
+
+STATE_DATASTORE = BUILT_IN[0]
+_STATE = "airflow/"
+
+
+def state_place(open_datastore: OpenDatastore, path: str) -> Place:
+    """A place for the provider's own records in a workspace."""
+    return open_datastore(STATE_DATASTORE).at(_STATE + path)
+
+
+class CursorFile:
+    """The cursor of one consumer."""
+
+    def __init__(self, open_datastore: OpenDatastore, consumer: str) -> None:
+        self._place = state_place(open_datastore, f"cursors/{unique_slug(consumer)}.json")
+
+    def load(self) -> Cursor:
+        """The cursor as it is now; empty if the consumer has taken nothing yet."""
+        return self._load()[0]
+
+    def take(self, batch: str, prints: Iterable[bytes]) -> Set[bytes]:
+        """Take versions for a batch, durably. Returns those that are now the batch's; other batches have the rest.
+
+        Taking the same for the same batch again changes nothing.
+        """
+        wanted = frozenset(prints)
+        retry = Retrying(
+            retry=retry_if_exception_type((Changed, PathExists)),
+            wait=wait_random_exponential(multiplier=0.05, max=2),
+            stop=stop_after_delay(120),
+            reraise=True,
+        )
+        return retry(self._take_once, batch, wanted)
+
+    def _take_once(self, batch: str, wanted: frozenset[bytes]) -> Set[bytes]:
+        cursor, etag = self._load()
+        moved, ours = cursor.take(batch, wanted)
+        if moved is not cursor:
+            self._place.write(moved.to_json(), create=etag is None, if_match=etag)
+        return ours
+
+    def _load(self) -> tuple[Cursor, str | None]:
+        try:
+            etag = self._place.store.stat(self._place.path).etag
+            data = b"".join(self._place.store.read(self._place.path, if_match=etag))
+        except PathNotFound:
+            return Cursor(), None
+        return Cursor.from_json(data, self._place.uri), etag

@@ -1,0 +1,151 @@
+"""Runs moves: many at once, within a fixed budget of memory, each whole or not at all."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
+
+import xxhash
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from airflow_azureml_datastores.core.manifest import Entry
+from airflow_azureml_datastores.core.place import Place
+from airflow_azureml_datastores.core.store import FileStore
+from airflow_azureml_datastores.errors import Changed, Unavailable
+from airflow_azureml_datastores.transfer.plan import Move
+from airflow_azureml_datastores.transfer.progress import Progress
+
+WORKERS = 32
+"""Files in flight: hides the latency of many small ones."""
+MEMORY = 64 * 1024 * 1024
+"""Bytes in flight, over all files."""
+_FILE_SHARE = 32 * 1024 * 1024
+"""What one large file holds at the most: its parts being read and written."""
+_ATTEMPTS = 4
+
+
+class ByteBudget:
+    """A semaphore of bytes: memory in use does not depend on how large or how many the files are."""
+
+    def __init__(self, total: int) -> None:
+        self._free = total
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def held(self, size: int) -> Iterator[None]:
+        """Hold so many bytes, at most the total, waiting until they are free."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= size)
+            self._free -= size
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += size
+                self._changed.notify_all()
+
+
+class _Stopped(Exception):
+    """Another file has failed, or the task is being ended: this file is broken off between two chunks."""
+
+
+def run_moves(
+    source: FileStore,
+    target: Place,
+    moves: Sequence[Move],
+    *,
+    arrived: Callable[[Entry], None],
+    progress: Progress,
+    create: bool = False,
+) -> None:
+    """Deliver files. On the first error no more are begun, those in flight are broken off, and the error is raised.
+
+    :param target: the folder that the moves' paths are relative to.
+    :param arrived: called for each delivered file, from many threads.
+    :param create: never replace an object that is there.
+    :raises Changed: a source is no longer the version that was asked for.
+    :raises PathNotFound: a source is gone.
+    :raises PathExists: ``create`` and there is an object.
+    """
+    budget = ByteBudget(MEMORY)
+    stop = threading.Event()
+    waiting, turn = iter(moves), threading.Lock()
+
+    def work() -> None:
+        try:
+            while not stop.is_set():
+                with turn:
+                    move = next(waiting, None)
+                if move is None:
+                    return
+                with budget.held(min(move.source.size, _FILE_SHARE)):
+                    arrived(_deliver(source, target, move, progress, create, stop))
+        except BaseException:
+            stop.set()
+            raise
+
+    threads = min(WORKERS, len(moves))
+    if not threads:
+        return
+    with ThreadPoolExecutor(threads, thread_name_prefix="transfer") as pool:
+        workers = [pool.submit(work) for _ in range(threads)]
+        try:
+            wait(workers)
+        finally:
+            stop.set()
+    errors = [error for worker in workers if (error := worker.exception())]
+    for error in sorted(errors, key=lambda e: isinstance(e, _Stopped)):
+        raise error
+
+
+def _deliver(
+    source: FileStore, target: Place, move: Move, progress: Progress, create: bool, stop: threading.Event
+) -> Entry:
+    """Move one file, again from its beginning if the service fails in between."""
+    retry = Retrying(
+        retry=retry_if_exception_type(Unavailable),
+        stop=stop_after_attempt(_ATTEMPTS),
+        wait=wait_random_exponential(multiplier=0.5, max=20),
+        reraise=True,
+    )
+    return retry(_deliver_once, source, target, move, progress, create, stop)
+
+
+def _deliver_once(
+    source: FileStore, target: Place, move: Move, progress: Progress, create: bool, stop: threading.Event
+) -> Entry:
+    taken, path = move.source, target.at(move.path).path
+    if target.store.can_copy_from(source):
+        etag = target.store.copy_from(source, taken.path, path, if_match=taken.etag, create=create)
+        progress.moved(taken.size, files=1)
+        return Entry(move.path, taken.size, etag, taken.path, taken.etag)
+    stream = _Stream(source, move, progress, stop)
+    try:
+        etag = target.store.write(path, stream, size=taken.size, create=create)
+    except BaseException:
+        progress.moved(-stream.size)
+        raise
+    progress.moved(0, files=1)
+    return Entry(move.path, taken.size, etag, taken.path, taken.etag, f"xxh128:{stream.digest.hexdigest()}")
+
+
+class _Stream:
+    """A source's bytes on their way: counted, digested, and broken off before the end if their number is wrong."""
+
+    def __init__(self, source: FileStore, move: Move, progress: Progress, stop: threading.Event) -> None:
+        self.digest = xxhash.xxh3_128()
+        self.size = 0
+        self._source, self._taken, self._progress, self._stop = source, move.source, progress, stop
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._source.read(self._taken.path, if_match=self._taken.etag):
+            if self._stop.is_set():
+                raise _Stopped
+            self.digest.update(chunk)
+            self.size += len(chunk)
+            self._progress.moved(len(chunk))
+            yield chunk
+        if self.size != self._taken.size:
+            raise Changed(f"{self._taken.path!r} gave {self.size} bytes where {self._taken.size} were listed.")

@@ -1,0 +1,172 @@
+"""Bringing data into an experiment's run: every input found and checked first, then moved, then recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from airflow_azureml_datastores.core.cursor import fingerprint
+from airflow_azureml_datastores.core.experiment import (
+    ExperimentRun,
+    IngestMode,
+    Input,
+    as_input,
+    check_binding_names,
+)
+from airflow_azureml_datastores.core.glob import is_glob
+from airflow_azureml_datastores.core.manifest import MANIFEST, Entry, Manifest
+from airflow_azureml_datastores.core.place import OpenDatastore, Place
+from airflow_azureml_datastores.core.uri import SCHEME, DatastoreUri, parse_datastore_uri
+from airflow_azureml_datastores.errors import InvalidInput, NoData
+from airflow_azureml_datastores.transfer.cursors import CursorFile
+from airflow_azureml_datastores.transfer.delivery import Delivery
+from airflow_azureml_datastores.transfer.progress import Say
+from airflow_azureml_datastores.transfer.source import Source, find_source, from_manifest, newest, read_manifest
+
+
+@dataclass
+class _Ingest:
+    """One input on its way in."""
+
+    name: str
+    mode: IngestMode
+    delivery: Delivery
+    consumer: str | None = None
+    batch: str = ""
+
+    def entries(self) -> list[Entry]:
+        """Move the files, or just name them where they are."""
+        if self.mode == "copy":
+            return self.delivery.move()
+        return [
+            Entry(path, version.size, version.etag, version.path, version.etag)
+            for path, version in self.delivery.source.files.items()
+        ]
+
+    def seal(self, entries: list[Entry]) -> Manifest:
+        if self.mode == "copy":
+            return self.delivery.seal(entries)
+        source, record = self.delivery.source, self.delivery.manifest
+        manifest = Manifest(source.uri, source.folder.folder().uri, tuple(entries), self.delivery.origin)
+        assert record is not None
+        record.store.write(record.path, manifest.to_json())
+        return manifest
+
+
+def ingest(
+    open_datastore: OpenDatastore,
+    run: ExperimentRun,
+    inputs: Mapping[str, Any],
+    *,
+    say: Say,
+    default_mode: IngestMode = "copy",
+) -> dict[str, dict[str, Any]]:
+    """Bring inputs into a run. Interrupted at any point and called again, it goes on and ends the same.
+
+    :param inputs: name -> URI, path, :class:`Input`, or what a sensor returned.
+    :param say: takes progress lines.
+    :param default_mode: the mode of inputs that name none.
+    :returns: per input ``uri``, ``files``, ``bytes``, ``manifest`` (URI) and ``mode``.
+    :raises InvalidInput: an input is malformed, or source and target overlap.
+    :raises NoData: a source is empty, or all its files were taken by other runs of the same consumer.
+    """
+    if not inputs:
+        raise InvalidInput("no inputs are given: name at least one.")
+    check_binding_names("input", inputs)
+    works = [_prepare(open_datastore, run, name, value, say, default_mode) for name, value in inputs.items()]
+    for work in works:
+        if work.mode == "copy":
+            work.delivery.check()
+    delivered = [(work, work.entries()) for work in works]
+    kept = [(work, _take(open_datastore, work, entries)) for work, entries in delivered]
+    return {work.name: _result(work, work.seal(entries)) for work, entries in kept}
+
+
+def _prepare(
+    open_datastore: OpenDatastore, run: ExperimentRun, name: str, value: Any, say: Say, default_mode: IngestMode
+) -> _Ingest:
+    given = as_input(value)
+    mode: Any
+    consumer, batch = None, ""
+    if isinstance(given, Input):
+        mode = given.mode or default_mode
+        source = find_source(open_datastore, input_uri(given))
+        if not source.files and not given.allow_empty:
+            raise NoData(
+                f"the source {source.uri} of input {name!r} is empty; pass Input(…, allow_empty=True) to accept."
+            )
+    else:
+        mode = given.get("mode") if given.get("mode") in get_args(IngestMode) else default_mode
+        listed = read_manifest(open_datastore, given["manifest"])
+        source = from_manifest(open_datastore, listed)
+        consumer, batch = listed.origin.get("consumer"), listed.origin.get("batch", "")
+        if consumer is not None:
+            source = _untaken(open_datastore, source, consumer, batch)
+    if mode not in get_args(IngestMode):
+        raise InvalidInput(
+            f"the mode {mode!r} of input {name!r} belongs to the run; an ingest takes 'copy' or 'direct'."
+        )
+    root = open_datastore(None)
+    target = root.at(run.input_folder(name))
+    delivery = Delivery(
+        source,
+        target,
+        label=f"[ingest] {run.experiment}/{run.run}  {name}",
+        say=say,
+        manifest=target.at(MANIFEST),
+        journal=root.at(f"{run.folder}journal/{name}/"),
+        exclusive=True,
+        origin={"experiment": run.experiment, "run": run.run, "input": name},
+    )
+    return _Ingest(name, mode, delivery, consumer, batch)
+
+
+def input_uri(given: Input) -> DatastoreUri:
+    """The place or pattern that an input names. :raises InvalidUri: it is malformed, or not in a datastore."""
+    if given.datastore is None or given.path.startswith(SCHEME):
+        uri = parse_datastore_uri(given.path)
+        if given.datastore is not None and uri.datastore != given.datastore:
+            raise InvalidInput(f"the input names two datastores: {given.datastore!r} and that of {given.path!r}.")
+        return uri
+    return DatastoreUri(given.datastore, given.path, pattern=is_glob(given.path))
+
+
+def _untaken(open_datastore: OpenDatastore, source: Source, consumer: str, batch: str) -> Source:
+    """The files of a batch as they are now, without those that other runs have taken since the sensor saw them."""
+    others = CursorFile(open_datastore, consumer).load().taken_by_others(batch)
+    names = [
+        relative
+        for relative, version in source.files.items()
+        if fingerprint(source.folder.datastore, version.path, version.etag) not in others
+    ]
+    if not names:
+        raise NoData(f"all files of {source.uri} that the sensor saw have been taken by other runs of {consumer!r}.")
+    return newest(source.folder, names, source.uri)
+
+
+def _take(open_datastore: OpenDatastore, work: _Ingest, entries: list[Entry]) -> list[Entry]:
+    """Move the consumer's cursor; keep what is now this batch's, as another run may have been faster with the rest."""
+    if work.consumer is None:
+        return entries
+    datastore = work.delivery.source.folder.datastore
+    prints = {entry.path: fingerprint(datastore, entry.source, entry.source_etag) for entry in entries}
+    ours = CursorFile(open_datastore, work.consumer).take(work.batch, prints.values())
+    kept = [entry for entry in entries if prints[entry.path] in ours]
+    if not kept:
+        raise NoData(f"all files of input {work.name!r} have been taken by other runs of {work.consumer!r}.")
+    return kept
+
+
+def _result(work: _Ingest, manifest: Manifest) -> dict[str, Any]:
+    record: Place | None = work.delivery.manifest
+    assert record is not None
+    return {
+        "uri": manifest.target,
+        "files": manifest.files,
+        "bytes": manifest.size,
+        "manifest": record.uri,
+        "mode": work.mode,
+        "source": manifest.source,
+        "unchanged": work.delivery.unchanged,
+    }

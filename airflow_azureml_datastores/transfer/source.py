@@ -1,0 +1,136 @@
+"""What a source names: a file, a folder, a pattern, or exactly the files of a manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from airflow_azureml_datastores.core.glob import compile_glob, folder_prefix, literal_prefix
+from airflow_azureml_datastores.core.manifest import PUBLISHING, Manifest, is_data
+from airflow_azureml_datastores.core.place import OpenDatastore, Place
+from airflow_azureml_datastores.core.store import ObjectInfo, Version
+from airflow_azureml_datastores.core.uri import DatastoreUri, parse_datastore_uri
+from airflow_azureml_datastores.errors import PathNotFound, PublishInProgress
+
+
+@dataclass(frozen=True)
+class Source:
+    """Files to take, all in one store.
+
+    :param uri: what was asked for.
+    :param folder: the folder that the files' relative paths start from.
+    :param files: relative path -> the version to take, in the order of the listing.
+    :param covers: tells whether a path in the store is one that the source takes, or would take once it is there.
+    :param single: whether the source is one file named exactly, not a folder or pattern.
+    :param again: lists the source anew, when a file has changed since; None if only these very versions will do.
+    """
+
+    uri: str
+    folder: Place
+    files: dict[str, Version]
+    covers: Callable[[str], bool]
+    single: bool = False
+    again: Callable[[], Source] | None = None
+
+    @property
+    def size(self) -> int:
+        return sum(version.size for version in self.files.values())
+
+
+@dataclass(frozen=True)
+class Extent:
+    """What a URI reaches in its store.
+
+    :param folder: the folder that relative paths start from, with its trailing slash; "" is the root.
+    :param prefix: what every path within starts with.
+    :param covers: tells whether a path is within; our own records never are.
+    :param single: whether it is one file named exactly.
+    """
+
+    folder: str
+    prefix: str
+    covers: Callable[[str], bool]
+    single: bool = False
+
+
+def extent(root: Place, uri: DatastoreUri) -> Extent:
+    """What a URI reaches now: a pattern its matches; a path that ends with a slash a folder; another path the file of
+    that name or, if there is none, the folder.
+    """
+    if uri.pattern:
+        matches = compile_glob(uri.path).fullmatch
+        return Extent(
+            folder_prefix(uri.path),
+            literal_prefix(uri.path),
+            lambda path: is_data(path) and matches(path) is not None,
+        )
+    if uri.path and not uri.path.endswith("/"):
+        try:
+            root.store.stat(uri.path)
+        except PathNotFound:
+            pass
+        else:
+            return Extent(uri.path[: uri.path.rfind("/") + 1], uri.path, uri.path.__eq__, single=True)
+    folder = root.at(uri.path).folder().path
+    return Extent(folder, folder, lambda path: is_data(path) and path.startswith(folder) and path != folder)
+
+
+def find_source(open_datastore: OpenDatastore, uri: DatastoreUri) -> Source:
+    """List what a URI names; nothing found is an empty source, not an error.
+
+    :raises PublishInProgress: a folder in it is being published right now, or a publish broke off there.
+    """
+    root = open_datastore(uri.datastore)
+    reach = extent(root, uri)
+    files = {
+        info.path[len(reach.folder) :]: info.version
+        for info in list_published(root, reach.prefix)
+        if reach.covers(info.path)
+    }
+    return Source(
+        str(uri),
+        root.at(reach.folder),
+        files,
+        reach.covers,
+        single=reach.single,
+        again=lambda: find_source(open_datastore, uri),
+    )
+
+
+def list_published(root: Place, prefix: str) -> Iterator[ObjectInfo]:
+    """Yield every object whose path starts with a text, our own records included, unless a publish is under way.
+
+    :raises PublishInProgress: a folder among them is being published right now, or a publish broke off there.
+    """
+    for info in root.store.list(prefix):
+        if info.path.rpartition("/")[2] == PUBLISHING:
+            raise PublishInProgress(
+                f"{root.at(info.path).uri} is there: a publish to this folder is not finished. "
+                f"Wait for it, or run the task that began it again: it completes what it began."
+            )
+        yield info
+
+
+def from_manifest(open_datastore: OpenDatastore, manifest: Manifest) -> Source:
+    """Exactly the delivered files of a manifest, each in the very version that was delivered."""
+    target = parse_datastore_uri(manifest.target)
+    folder = open_datastore(target.datastore).at(target.path).folder()
+    files = {entry.path: entry.delivered(folder.path) for entry in manifest.entries}
+    return _exactly(folder, files, manifest.target)
+
+
+def read_manifest(open_datastore: OpenDatastore, uri: str) -> Manifest:
+    """Read a manifest. :raises PathNotFound: it is not there. :raises InvalidInput: it is none."""
+    parsed = parse_datastore_uri(uri)
+    return Manifest.from_json(open_datastore(parsed.datastore).at(parsed.path).read(), uri)
+
+
+def newest(folder: Place, files: Iterable[str], uri: str) -> Source:
+    """These files of a folder, as they are now. :raises PathNotFound: one of them is gone."""
+    versions = {relative: folder.store.stat(folder.at(relative).path).version for relative in files}
+    return _exactly(folder, versions, uri, again=lambda: newest(folder, versions, uri))
+
+
+def _exactly(folder: Place, files: dict[str, Version], uri: str, again: Callable[[], Source] | None = None) -> Source:
+    paths = {version.path for version in files.values()}
+    return Source(uri, folder, files, paths.__contains__, again=again)
