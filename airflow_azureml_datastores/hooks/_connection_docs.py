@@ -1,0 +1,77 @@
+"""docs/connections.md, rendered from the mapping: ``python -m airflow_azureml_datastores.hooks._connection_docs``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+
+from airflow_azureml_datastores.hooks._connection_fields import Field
+from airflow_azureml_datastores.hooks.connections import CONNECTION_TYPES, ConnectionType, Way
+
+_HEAD = """\
+# Connections
+
+<!-- Rendered from airflow_azureml_datastores/hooks/connections.py by
+     `python -m airflow_azureml_datastores.hooks._connection_docs > docs/connections.md`; a test keeps it fresh. -->
+
+A datastore does not hold its credential: it names an Airflow connection (`credential_conn_id`) that does. The
+connection types that storage already has in Airflow serve as they are. A datastore that names no connection is reached
+with the identity of the worker.
+
+Each table lists a type's ways in **in order of precedence**: the first way whose first field is filled in is taken, as
+in the official provider's hook of that type. If one of its other needed fields is empty, that is an error that names
+the connection and the field; no other way is tried in its place.
+
+Common to all types:
+
+- A password or key field may hold an account key or a SAS token. A SAS token may be a query string, with or without the
+  leading `?`, or a whole `https://…?…` URL, whose address is then the endpoint.
+- `identity` is `default` (the chain of `DefaultAzureCredential`), `managed` or `workload`. Without it,
+  `managed_identity_client_id` alone means exactly that managed identity, `workload_identity_tenant_id` alone means
+  workload identity, and both or neither mean the chain.
+- `cloud_environment` is `AzurePublicCloud` (the default), `AzureUSGovernment` or `AzureChinaCloud` and selects where to
+  log in. `client_secret_auth_config` may hold another login service: `{"authority": "login.example.com"}`.
+- An account URL in the endpoint field (or in a connection string) redirects the datastore to it: a sovereign cloud, a
+  private link, an emulator. A bare account name there changes nothing: the datastore has its own.
+- An extra may also stand under its old name, `extra__<type>__<name>`. Extras that are not listed are ignored, client
+  options such as `proxies` among them: set `HTTPS_PROXY` for the worker.
+- A plain "extra" has no field of its own in Airflow's form: it goes into *Extra Fields JSON*. Airflow itself does not
+  hide the extra `account_key` from those who may read connections; the password field is the better place for a key.
+
+Connections of type `azure_data_lake` are for Data Lake Storage Gen1, which is retired; they are refused.
+"""
+
+
+def render() -> str:
+    """The whole page, as Markdown."""
+    return "\n".join([_HEAD, *(_section(declared) for declared in CONNECTION_TYPES.values())])
+
+
+def _section(declared: ConnectionType) -> str:
+    rows = [
+        f"| {n} | {way.title} | {_needs(way)} | {_cells(way.takes.values())} |"
+        for n, way in enumerate(declared.ways, 1)
+    ]
+    endpoint = f"\nEndpoint: {_cells(declared.endpoint)}.\n" if declared.endpoint else ""
+    return "\n".join(
+        [
+            f"## {declared.title} (`{declared.conn_type}`)",
+            "",
+            "|   | way in | needs | takes |",
+            "|---|---|---|---|",
+            *rows,
+            endpoint,
+        ]
+    )
+
+
+def _needs(way: Way) -> str:
+    return _cells(way.needs.values()) if way.needs else "nothing: taken when no other way is"
+
+
+def _cells(fields: Iterable[Field]) -> str:
+    return ", ".join(f"{field.label} (`{field.key}`)" if field.label else f"extra `{field.key}`" for field in fields)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(render())

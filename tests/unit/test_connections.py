@@ -1,0 +1,541 @@
+"""Each connection type with each kind of credential, and what is wrong with those that give none."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from airflow.providers.microsoft.azure.get_provider_info import get_provider_info
+from airflow.providers.microsoft.azure.hooks.data_lake import AzureDataLakeStorageV2Hook
+from airflow.providers.microsoft.azure.hooks.wasb import WasbHook
+from airflow.sdk import Connection
+from azure.core.credentials import AzureSasCredential
+from azure.identity import AzureAuthorityHosts, ClientSecretCredential, DefaultAzureCredential
+
+from airflow_azureml_datastores.core.credentials import (
+    AccessToken,
+    AccountKey,
+    Anonymous,
+    Credential,
+    Identity,
+    Login,
+    SasToken,
+    ServicePrincipal,
+)
+from airflow_azureml_datastores.errors import InvalidConnection
+from airflow_azureml_datastores.hooks import _connection_docs, _ways
+from airflow_azureml_datastores.hooks.connections import CONNECTION_TYPES, Access, Service, access_of, secrets_of
+
+KEY = base64.b64encode(b"the account's key, 64 bytes of it as the portal shows it........").decode()
+OTHER_KEY = base64.b64encode(b"another key").decode()
+SECRET = "~client.secret~that-is-not-base64"
+SIGNATURE = "c2lnbmF0dXJl%2Bof%2Fit%3D"
+SAS = f"sv=2024-11-04&ss=b&srt=co&sp=rl&se=2030-01-01T00%3A00%3A00Z&sig={SIGNATURE}"
+URL = "https://contoso.blob.core.windows.net"
+CONNECTION_STRING = (
+    f"DefaultEndpointsProtocol=https;AccountName=contoso;AccountKey={KEY};EndpointSuffix=core.windows.net"
+)
+DEVELOPMENT = AccountKey("Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==")
+
+
+def conn(conn_type: str | None, extra: dict[str, Any] | None = None, **fields: Any) -> Connection:
+    return Connection(conn_id="contoso", conn_type=conn_type, extra=json.dumps(extra) if extra else None, **fields)
+
+
+PRINCIPAL = {"login": "app", "password": SECRET}
+
+WAYS: dict[str, tuple[Connection, Access]] = {
+    # wasb, in the order of WasbHook.get_conn
+    "wasb: connection string": (
+        conn("wasb", {"connection_string": CONNECTION_STRING, "tenant_id": "t", "sas_token": SAS}, password=OTHER_KEY),
+        Access(AccountKey(KEY), URL),
+    ),
+    "wasb: service principal": (
+        conn("wasb", {"tenant_id": "t", "shared_access_key": KEY, "sas_token": SAS}, host=URL, **PRINCIPAL),
+        Access(ServicePrincipal("t", "app", SECRET), URL),
+    ),
+    "wasb: service principal, other login service": (
+        conn("wasb", {"tenant_id": "t", "client_secret_auth_config": {"authority": "login.x.example"}}, **PRINCIPAL),
+        Access(ServicePrincipal("t", "app", SECRET, "login.x.example")),
+    ),
+    "wasb: service principal, authority as URL in a text": (
+        conn(
+            "wasb", {"tenant_id": "t", "client_secret_auth_config": '{"authority": "https://l.example/"}'}, **PRINCIPAL
+        ),
+        Access(ServicePrincipal("t", "app", SECRET, "l.example")),
+    ),
+    "wasb: service principal, sovereign cloud": (
+        conn(
+            "wasb",
+            {"tenant_id": "t", "cloud_environment": "AzureUSGovernment"},
+            host="https://contoso.blob.core.usgovcloudapi.net",
+            **PRINCIPAL,
+        ),
+        Access(
+            ServicePrincipal("t", "app", SECRET, "login.microsoftonline.us"),
+            "https://contoso.blob.core.usgovcloudapi.net",
+        ),
+    ),
+    "wasb: anonymous": (
+        conn("wasb", {"public_read": True, "shared_access_key": KEY, "sas_token": SAS}, password=OTHER_KEY),
+        Access(Anonymous()),
+    ),
+    "wasb: anonymous, said in a text": (conn("wasb", {"public_read": "true"}), Access(Anonymous())),
+    "wasb: not anonymous": (conn("wasb", {"public_read": "False"}, password=KEY), Access(AccountKey(KEY))),
+    "wasb: shared access key": (
+        conn("wasb", {"shared_access_key": KEY, "sas_token": SAS}, login="contoso", password=OTHER_KEY),
+        Access(AccountKey(KEY)),
+    ),
+    "wasb: SAS": (conn("wasb", {"sas_token": SAS}, login="contoso", password=KEY), Access(SasToken(SAS))),
+    "wasb: SAS with ?": (conn("wasb", {"sas_token": f"?{SAS}"}, host=URL), Access(SasToken(SAS), URL)),
+    "wasb: SAS as URL": (
+        conn("wasb", {"sas_token": f"{URL}/?{SAS}"}, host="https://elsewhere.example"),
+        Access(SasToken(SAS), URL),
+    ),
+    "wasb: key as password": (conn("wasb", login="contoso", password=KEY), Access(AccountKey(KEY))),
+    "wasb: key with spaces around": (conn("wasb", password=f" {KEY}\n"), Access(AccountKey(KEY))),
+    "wasb: password before account_key": (
+        conn("wasb", {"account_key": OTHER_KEY}, password=KEY),
+        Access(AccountKey(KEY)),
+    ),
+    "wasb: SAS as password": (conn("wasb", login="contoso", password=SAS), Access(SasToken(SAS))),
+    "wasb: SAS as shared access key": (conn("wasb", {"shared_access_key": SAS}), Access(SasToken(SAS))),
+    "wasb: account_key": (conn("wasb", {"account_key": KEY}, login="contoso"), Access(AccountKey(KEY))),
+    "wasb: prefixed extras": (conn("wasb", {"extra__wasb__shared_access_key": KEY}), Access(AccountKey(KEY))),
+    "wasb: prefixed and plain": (
+        conn("wasb", {"extra__wasb__sas_token": "sig=old", "sas_token": SAS}),
+        Access(SasToken(SAS)),
+    ),
+    "wasb: prefixed and empty": (conn("wasb", {"extra__wasb__sas_token": SAS, "sas_token": ""}), Access(Identity())),
+    "wasb: nothing but an account": (conn("wasb", login="contoso"), Access(Identity())),
+    "wasb: managed identity": (
+        conn("wasb", {"managed_identity_client_id": "mi"}, login="contoso"),
+        Access(Identity("managed", "mi")),
+    ),
+    "wasb: workload identity": (
+        conn("wasb", {"workload_identity_tenant_id": "t"}),
+        Access(Identity("workload", None, "t")),
+    ),
+    "wasb: both": (
+        conn("wasb", {"managed_identity_client_id": "mi", "workload_identity_tenant_id": "t"}),
+        Access(Identity("default", "mi", "t")),
+    ),
+    "wasb: system-assigned identity, asked for": (
+        conn("wasb", {"identity": "managed"}, login="contoso", password=KEY),
+        Access(Identity("managed")),
+    ),
+    "wasb: workload identity with client id": (
+        conn("wasb", {"identity": "workload", "managed_identity_client_id": "mi", "workload_identity_tenant_id": "t"}),
+        Access(Identity("workload", "mi", "t")),
+    ),
+    "wasb: identity in a sovereign cloud": (
+        conn("wasb", {"cloud_environment": "AzureChinaCloud"}),
+        Access(Identity("default", None, None, "login.chinacloudapi.cn")),
+    ),
+    # adls
+    "adls: connection string": (
+        conn("adls", {"connection_string": CONNECTION_STRING, "tenant_id": "t"}, **PRINCIPAL),
+        Access(AccountKey(KEY), URL),
+    ),
+    "adls: service principal": (
+        conn("adls", {"tenant_id": "t"}, host="contoso", **PRINCIPAL),
+        Access(ServicePrincipal("t", "app", SECRET)),
+    ),
+    "adls: prefixed": (
+        conn("adls", {"extra__adls__tenant_id": "t"}, host="contoso", **PRINCIPAL),
+        Access(ServicePrincipal("t", "app", SECRET)),
+    ),
+    "adls: key": (conn("adls", host="contoso", password=KEY), Access(AccountKey(KEY))),
+    "adls: SAS": (conn("adls", host="contoso", password=SAS), Access(SasToken(SAS))),
+    "adls: anonymous": (conn("adls", {"public_read": True}, host="contoso"), Access(Anonymous())),
+    "adls: account_url": (
+        conn("adls", {"account_url": "https://contoso.dfs.core.windows.net"}, host="other", password=KEY),
+        Access(AccountKey(KEY), URL),
+    ),
+    "adls: managed identity": (
+        conn("adls", {"managed_identity_client_id": "mi"}, host="contoso"),
+        Access(Identity("managed", "mi")),
+    ),
+    "adls: identity": (conn("adls", host="contoso"), Access(Identity())),
+    # azure_fileshare
+    "azure_fileshare: connection string": (
+        conn("azure_fileshare", {"connection_string": CONNECTION_STRING, "sas_token": SAS}, password=OTHER_KEY),
+        Access(AccountKey(KEY), URL),
+    ),
+    "azure_fileshare: SAS before key": (
+        conn("azure_fileshare", {"sas_token": SAS}, login="contoso", password=KEY),
+        Access(SasToken(SAS)),
+    ),
+    "azure_fileshare: key": (conn("azure_fileshare", login="contoso", password=KEY), Access(AccountKey(KEY))),
+    "azure_fileshare: URL as login": (
+        conn("azure_fileshare", login="https://contoso.file.core.windows.net", password=KEY),
+        Access(AccountKey(KEY), URL),
+    ),
+    "azure_fileshare: identity": (conn("azure_fileshare", login="contoso"), Access(Identity())),
+    # azure
+    "azure: service principal": (
+        conn("azure", {"tenantId": "t", "subscriptionId": "s"}, **PRINCIPAL),
+        Access(ServicePrincipal("t", "app", SECRET)),
+    ),
+    "azure: service principal, sovereign cloud": (
+        conn("azure", {"tenantId": "t", "cloud_environment": "AzureChinaCloud"}, **PRINCIPAL),
+        Access(ServicePrincipal("t", "app", SECRET, "login.chinacloudapi.cn")),
+    ),
+    "azure: public cloud": (
+        conn("azure", {"tenantId": "t", "cloud_environment": "AzurePublicCloud"}, **PRINCIPAL),
+        Access(ServicePrincipal("t", "app", SECRET)),
+    ),
+    "azure: managed identity": (conn("azure", {"managed_identity_client_id": "mi"}), Access(Identity("managed", "mi"))),
+    "azure: tenant of no principal": (conn("azure", {"tenantId": "t"}), Access(Identity())),
+    "azure: nothing": (conn("azure"), Access(Identity())),
+    # generic
+    "generic: connection string": (
+        conn("generic", {"connection_string": CONNECTION_STRING}),
+        Access(AccountKey(KEY), URL),
+    ),
+    "generic: service principal in extras": (
+        conn("generic", {"tenant_id": "t", "client_id": "app", "client_secret": SECRET}, login="not", password="me"),
+        Access(ServicePrincipal("t", "app", SECRET)),
+    ),
+    "generic: service principal as login": (
+        conn("generic", {"tenant_id": "t"}, **PRINCIPAL),
+        Access(ServicePrincipal("t", "app", SECRET)),
+    ),
+    "generic: account_key": (conn("generic", {"account_key": KEY}, password=OTHER_KEY), Access(AccountKey(KEY))),
+    "generic: SAS": (conn("generic", {"sas_token": SAS}, host=URL), Access(SasToken(SAS), URL)),
+    "generic: access token": (conn("generic", {"access_token": "ey.J.x"}), Access(AccessToken("ey.J.x"))),
+    "generic: password": (conn("generic", login="contoso", password=KEY), Access(AccountKey(KEY))),
+    "generic: anonymous": (conn("generic", {"public_read": True}, host=URL), Access(Anonymous(), URL)),
+    "generic: workload identity": (conn("generic", {"identity": "workload"}), Access(Identity("workload"))),
+    "generic: nothing": (conn("generic"), Access(Identity())),
+}
+
+
+@pytest.mark.parametrize("case", WAYS)
+def test_way_in(case: str) -> None:
+    connection, expected = WAYS[case]
+    assert access_of(connection) == expected
+
+
+# Where the official hooks do otherwise, and why.
+DEVIATIONS = {
+    "wasb: service principal, authority as URL in a text": "the hook takes an object only",
+    "wasb: anonymous": "in the hook it is an argument",
+    "wasb: anonymous, said in a text": "in the hook it is an argument",
+    "wasb: key with spaces around": "the hook signs with the line break",
+    "wasb: system-assigned identity, asked for": "the hook cannot be asked for it",
+    "wasb: managed identity": "the hook ignores the client id",
+    "wasb: workload identity": "the hook ignores the tenant",
+    "wasb: workload identity with client id": "the hook leaves out no other identity of the chain",
+    "adls: anonymous": "the hook ignores its argument",
+    "adls: managed identity": "the hook ignores the client id",
+}
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in WAYS if case.startswith(("wasb", "adls")) and case not in DEVIATIONS]
+)
+def test_official_hook_lets_the_same_identity_in(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    connection, access = WAYS[case]
+    monkeypatch.setenv("AIRFLOW_CONN_CONTOSO", connection.as_json())
+    hook = WasbHook("contoso") if connection.conn_type == "wasb" else AzureDataLakeStorageV2Hook("contoso")
+    client = hook.get_conn()
+    match client.credential:
+        case None:
+            assert access.credential == SasToken(urlsplit(client.url).query)
+        case AzureSasCredential(signature=signature):
+            assert access.credential == SasToken(signature.removeprefix("?"))
+        case ClientSecretCredential():
+            assert isinstance(access.credential, ServicePrincipal)
+        case DefaultAzureCredential():
+            assert isinstance(access.credential, Identity)
+            assert access.credential.kind == "default"
+        case shared_key:
+            assert access.credential == AccountKey(shared_key.account_key)
+    if access.endpoint is not None:
+        assert urlsplit(client.url).hostname in {
+            urlsplit(access.endpoint).hostname,
+            urlsplit(access.endpoint.replace(".blob.", ".dfs.")).hostname,
+        }
+
+
+def test_every_way_of_every_type_has_a_case() -> None:
+    seen = {(connection.conn_type, type(access.credential)) for connection, access in WAYS.values()}
+    credentials = {
+        _ways.connection_string: AccountKey,
+        _ways.service_principal: ServicePrincipal,
+        _ways.anonymous: Anonymous,
+        _ways.key_or_sas: AccountKey,
+        _ways.sas: SasToken,
+        _ways.identity: Identity,
+        _ways.access_token: AccessToken,
+    }
+    declared = {
+        (name, credentials[way.build])
+        for name, found in CONNECTION_TYPES.items()
+        for way in found.ways
+        if way.build in credentials
+    }
+    assert declared <= seen
+
+
+ENDPOINTS: dict[str, tuple[str, str | None]] = {
+    "URL": ("https://contoso.blob.core.windows.net/", "https://contoso.blob.core.windows.net"),
+    "host": ("contoso.blob.core.windows.net", "https://contoso.blob.core.windows.net"),
+    "emulator": ("http://127.0.0.1:10000/devstoreaccount1", "http://127.0.0.1:10000/devstoreaccount1"),
+    "emulator in a network of containers": ("http://azurite:10000/acct/", "http://azurite:10000/acct"),
+    "emulator without scheme": ("azurite:10000/acct", "https://azurite:10000/acct"),
+    "localhost": ("localhost/acct", "https://localhost/acct"),
+    "IPv6": ("http://[::1]:10000/acct", "http://[::1]:10000/acct"),
+    "bare account name": ("contoso", None),
+    "private link": (
+        "https://contoso.privatelink.blob.core.windows.net",
+        "https://contoso.privatelink.blob.core.windows.net",
+    ),
+    "zone": ("https://contoso.z01.blob.storage.azure.net", "https://contoso.z01.blob.storage.azure.net"),
+    "file service": ("https://contoso.file.core.windows.net", "https://contoso.blob.core.windows.net"),
+    "capitals": ("HTTPS://Contoso.Blob.Core.Windows.Net", "https://contoso.blob.core.windows.net"),
+    "own domain": ("https://data.contoso.example/store", "https://data.contoso.example/store"),
+}
+
+
+@pytest.mark.parametrize("case", ENDPOINTS)
+def test_endpoint(case: str) -> None:
+    host, expected = ENDPOINTS[case]
+    assert access_of(conn("wasb", host=host, password=KEY)).endpoint == expected
+
+
+def test_endpoint_takes_the_connections_port() -> None:
+    by_uri = Connection(conn_id="contoso", uri="wasb://contoso@azurite:10000/?public_read=true")
+    assert access_of(by_uri) == Access(Anonymous(), "https://azurite:10000")
+    assert access_of(conn("wasb", host="http://127.0.0.1", port=10000)).endpoint == "http://127.0.0.1:10000"
+    assert access_of(conn("wasb", host="http://127.0.0.1:1/a", port=10000)).endpoint == "http://127.0.0.1:1/a"
+
+
+@pytest.mark.parametrize(
+    ("service", "host", "expected"),
+    [
+        ("dfs", "https://contoso.blob.core.windows.net", "https://contoso.dfs.core.windows.net"),
+        ("file", "https://contoso.blob.core.usgovcloudapi.net", "https://contoso.file.core.usgovcloudapi.net"),
+        ("blob", "https://onelake.dfs.fabric.microsoft.com", "https://onelake.blob.fabric.microsoft.com"),
+        ("dfs", "https://c.privatelink.blob.core.windows.net", "https://c.privatelink.dfs.core.windows.net"),
+        ("dfs", "http://127.0.0.1:10000/acct", "http://127.0.0.1:10000/acct"),
+        ("dfs", "https://my.blob.shop", "https://my.blob.shop"),
+    ],
+)
+def test_endpoint_of_another_service(service: Service, host: str, expected: str) -> None:
+    assert access_of(conn("wasb", host=host, password=KEY), service).endpoint == expected
+
+
+STRINGS: dict[str, tuple[Service, str, Access]] = {
+    "portal": ("blob", CONNECTION_STRING, Access(AccountKey(KEY), URL)),
+    "any order, case and spaces": (
+        "blob",
+        f" accountkey={KEY} ;\nACCOUNTNAME=contoso;",
+        Access(AccountKey(KEY), URL),
+    ),
+    "sovereign": (
+        "blob",
+        f"AccountName=contoso;AccountKey={KEY};EndpointSuffix=core.chinacloudapi.cn",
+        Access(AccountKey(KEY), "https://contoso.blob.core.chinacloudapi.cn"),
+    ),
+    "http": (
+        "blob",
+        f"DefaultEndpointsProtocol=http;AccountName=contoso;AccountKey={KEY}",
+        Access(AccountKey(KEY), "http://contoso.blob.core.windows.net"),
+    ),
+    "endpoint and SAS": (
+        "blob",
+        f"BlobEndpoint={URL}/;FileEndpoint=https://f.example;SharedAccessSignature={SAS}",
+        Access(SasToken(SAS), URL),
+    ),
+    "emulator": (
+        "blob",
+        f"DefaultEndpointsProtocol=http;AccountName=a;AccountKey={KEY};BlobEndpoint=http://127.0.0.1:1/a;",
+        Access(AccountKey(KEY), "http://127.0.0.1:1/a"),
+    ),
+    "development storage": (
+        "blob",
+        "UseDevelopmentStorage=true",
+        Access(DEVELOPMENT, "http://127.0.0.1:10000/devstoreaccount1"),
+    ),
+    "development storage elsewhere": (
+        "blob",
+        "UseDevelopmentStorage=true;DevelopmentStorageProxyUri=http://azurite",
+        Access(DEVELOPMENT, "http://azurite:10000/devstoreaccount1"),
+    ),
+    "file": ("file", CONNECTION_STRING, Access(AccountKey(KEY), "https://contoso.file.core.windows.net")),
+    "dfs out of blob": (
+        "dfs",
+        f"BlobEndpoint={URL};AccountKey={KEY}",
+        Access(AccountKey(KEY), "https://contoso.dfs.core.windows.net"),
+    ),
+    "dfs": (
+        "dfs",
+        f"BlobEndpoint={URL};DfsEndpoint=http://127.0.0.1:2/a;AccountKey={KEY}",
+        Access(AccountKey(KEY), "http://127.0.0.1:2/a"),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", STRINGS)
+def test_connection_string(case: str) -> None:
+    service, text, expected = STRINGS[case]
+    assert access_of(conn("generic", {"connection_string": text}), service) == expected
+
+
+def generic(text: str) -> Connection:
+    return conn("generic", {"connection_string": text})
+
+
+ERRORS: dict[str, tuple[Connection, str]] = {
+    "type": (conn("aws"), "has type 'aws'.*types that do: wasb, adls, azure_fileshare, azure, generic"),
+    "no type": (conn(None), "has type ''"),
+    "Gen1": (conn("azure_data_lake", {"tenant": "t"}, **PRINCIPAL), "Gen1, which was retired.*'adls'"),
+    "extra is no JSON": (Connection(conn_id="contoso", conn_type="wasb", extra=SAS), "its extra is not JSON"),
+    "extra is no object": (Connection(conn_id="contoso", conn_type="wasb", extra='["a"]'), "not a JSON object"),
+    "no login": (
+        conn("wasb", {"tenant_id": "t"}, password=SECRET),
+        r"lacks 'Blob Storage Login' \(login\), which a service principal needs; this way in was chosen by "
+        r"'Tenant Id \(Active Directory Auth\)' \(extra 'tenant_id'\)\. Fill in the one, or clear the other",
+    ),
+    "no password": (conn("wasb", {"tenant_id": "t"}, login="app"), r"lacks 'Blob Storage Key' \(password\)"),
+    "no secret (adls)": (
+        conn("adls", {"tenant_id": "t"}, login="app"),
+        r"lacks 'ADLS Gen2 Key / Client Secret \(Active Directory\)' \(password\)",
+    ),
+    "no tenant": (conn("azure", **PRINCIPAL), r"lacks 'Azure Tenant ID' \(extra 'tenantId'\)"),
+    "no client id": (
+        conn("generic", {"tenant_id": "t", "client_secret": SECRET}),
+        r"lacks extra 'client_id' \(under 'Extra Fields JSON'\)",
+    ),
+    "secret as key": (conn("adls", host="contoso", **PRINCIPAL), "holds no account key.*needs a tenant id"),
+    "key not base64": (
+        conn("wasb", {"shared_access_key": SECRET}),
+        r"'Blob Storage Shared Access Key' \(extra 'shared_access_key'\) holds no account key",
+    ),
+    "SAS without signature": (conn("wasb", {"sas_token": f"sv=2024&se={KEY}"}), "'SAS Token'.*'sig='"),
+    "SAS URL without signature": (conn("wasb", {"sas_token": f"{URL}?{KEY}"}), "'SAS Token'.*'sig='"),
+    "SAS in the URL field": (
+        conn("wasb", host=f"{URL}?{SAS}"),
+        r"'Account URL \(Active Directory Auth\)' \(host\) carries more than.*SAS token has its own field",
+    ),
+    "key in the URL field": (conn("wasb", host=f"https://contoso:{SECRET}@x.example"), "carries more than"),
+    "URL of another scheme": (conn("wasb", host="abfss://fs@contoso.dfs.core.windows.net"), "not an http or https URL"),
+    "URL with a bad port": (conn("wasb", host="https://x.example:port"), "is not a URL"),
+    "cloud": (
+        conn("azure", {"tenantId": "t", "cloud_environment": "AzureGermanCloud"}, **PRINCIPAL),
+        "'Azure Cloud Environment'.*is none of 'AzurePublicCloud', 'AzureUSGovernment', 'AzureChinaCloud'",
+    ),
+    "identity": (conn("wasb", {"identity": "system"}), "is none of 'default', 'managed', 'workload'"),
+    "auth config": (
+        conn("wasb", {"tenant_id": "t", "client_secret_auth_config": {"proxies": {"https": "p"}}}, **PRINCIPAL),
+        "'client_secret_auth_config'.*may hold 'authority' only, not 'proxies'.*HTTPS_PROXY",
+    ),
+    "auth config is no object": (
+        conn("wasb", {"tenant_id": "t", "client_secret_auth_config": "login.example"}, **PRINCIPAL),
+        "'client_secret_auth_config'.*is not a JSON object",
+    ),
+    "authority": (
+        conn("wasb", {"tenant_id": "t", "client_secret_auth_config": {"authority": "http://x/y z"}}, **PRINCIPAL),
+        "no host name",
+    ),
+    "authentication file": (conn("azure", {"key_path": "/k.json"}), "'key_path'.*cannot be used"),
+    "authentication json": (conn("azure", {"key_json": {"clientSecret": SECRET}}), "'key_json'.*cannot be used"),
+    "string: malformed": (generic(f"AccountName=contoso;{KEY[:-2]}"), "is not a connection string: Name=Value"),
+    "string: no pairs": (generic(";"), "is not a connection string"),
+    "string: no secret": (generic("AccountName=contoso"), "neither AccountKey nor SharedAccessSignature"),
+    "string: no account": (generic(f"AccountKey={KEY}"), "neither AccountName nor BlobEndpoint"),
+    "string: bad key": (generic(f"AccountName=c;AccountKey={SECRET}"), "'connection_string'.*holds no account key"),
+    "string: bad SAS": (generic(f"AccountName=c;SharedAccessSignature={KEY}"), "'connection_string'.*no SAS token"),
+    "string: endpoint": (generic(f"BlobEndpoint=c;AccountKey={KEY}"), "a BlobEndpoint that is not a URL"),
+    "string: SAS in endpoint": (generic(f"BlobEndpoint={URL}?{SAS};AccountKey={KEY}"), "carries more than"),
+}
+
+
+@pytest.mark.parametrize("case", ERRORS)
+def test_error_names_connection_and_field_but_no_value(case: str) -> None:
+    connection, expected = ERRORS[case]
+    with pytest.raises(InvalidConnection, match=expected) as caught:
+        access_of(connection)
+    assert "'contoso'" in str(caught.value)
+    error: BaseException | None = caught.value
+    while error is not None and not error.__suppress_context__:
+        assert not _secrets_in(str(error))
+        error = error.__cause__ or error.__context__
+
+
+def _secrets_in(text: str) -> list[str]:
+    return [secret for secret in (KEY, KEY[:-2], SECRET, SIGNATURE, SAS) if secret in text]
+
+
+def test_development_storage_has_no_data_lake() -> None:
+    with pytest.raises(InvalidConnection, match="development storage, which has no dfs service"):
+        access_of(generic("UseDevelopmentStorage=true"), "dfs")
+
+
+def test_no_access_shows_its_secret() -> None:
+    for connection, access in WAYS.values():
+        assert not _secrets_in(repr(access)), connection.conn_type
+
+
+@pytest.mark.parametrize(
+    ("credential", "secrets"),
+    [
+        (AccountKey(KEY), {KEY}),
+        (SasToken(SAS), {SAS, SIGNATURE, "c2lnbmF0dXJl+of/it="}),
+        (SasToken("?sig=a+b/c=&sv=1"), {"?sig=a+b/c=&sv=1", "a+b/c=", "a%2Bb%2Fc%3D"}),
+        (ServicePrincipal("t", "app", SECRET), {SECRET}),
+        (Login("me", SECRET), {SECRET}),
+        (AccessToken("ey.J.x"), {"ey.J.x"}),
+        (Identity("managed", "mi"), set()),
+        (Anonymous(), set()),
+    ],
+)
+def test_secrets_of(credential: Credential, secrets: set[str]) -> None:
+    assert set(secrets_of(credential)) == secrets
+
+
+def test_clouds_are_azure_identitys() -> None:
+    hosts = {name: host or AzureAuthorityHosts.AZURE_PUBLIC_CLOUD for name, host in _ways.CLOUDS.items()}
+    assert hosts == {
+        "AzurePublicCloud": AzureAuthorityHosts.AZURE_PUBLIC_CLOUD,
+        "AzureUSGovernment": AzureAuthorityHosts.AZURE_GOVERNMENT,
+        "AzureChinaCloud": AzureAuthorityHosts.AZURE_CHINA,
+    }
+
+
+@pytest.mark.parametrize("name", [name for name in CONNECTION_TYPES if name != "generic"])
+def test_labels_are_those_of_the_official_form(name: str) -> None:
+    forms = {form["connection-type"]: form for form in get_provider_info()["connection-types"]}
+    form, declared = forms[name], CONNECTION_TYPES[name]
+    labels = dict(form["ui-field-behaviour"]["relabeling"])
+    labels |= {key: field["label"] for key, field in form["conn-fields"].items()}
+    in_ways = [field for way in declared.ways for field in {**way.needs, **way.takes}.values()]
+    assert declared.title == form["hook-name"]
+    for field in [*in_ways, *declared.endpoint]:
+        shown = labels.get(field.key)
+        assert field.label == (shown and re.sub(r" \(optional\)$", "", shown)), field.key
+
+
+def test_docs_are_fresh() -> None:
+    page = Path(__file__).parents[2] / "docs" / "connections.md"
+    command = f"python -m {_connection_docs.__name__} > docs/connections.md"
+    assert page.read_text(encoding="utf-8") == _connection_docs.render(), f"run: {command}"
+
+
+def test_importing_the_mapping_imports_no_client() -> None:
+    heavy = ("airflow.", "azure", "obstore", "sqlalchemy", "pyarrow")
+    code = (
+        "import sys, airflow_azureml_datastores.hooks.connections\n"
+        f"print([name for name in sys.modules if name.startswith({heavy!r})])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
