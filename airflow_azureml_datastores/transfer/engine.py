@@ -149,3 +149,11 @@ class _Stream:
             yield chunk
         if self.size != self._taken.size:
             raise Changed(f"{self._taken.path!r} gave {self.size} bytes where {self._taken.size} were listed.")
+
+
+def delete_all(store: FileStore, paths: Sequence[str]) -> None:
+    """Delete objects, many at once."""
+    if paths:
+        with ThreadPoolExecutor(min(WORKERS, len(paths)), thread_name_prefix="delete") as pool:
+            for _ in pool.map(store.delete, paths):
+                pass

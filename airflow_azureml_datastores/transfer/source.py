@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from airflow_azureml_datastores.core.glob import compile_glob, folder_prefix, literal_prefix
@@ -82,11 +82,7 @@ def find_source(open_datastore: OpenDatastore, uri: DatastoreUri) -> Source:
     """
     root = open_datastore(uri.datastore)
     reach = extent(root, uri)
-    files = {
-        info.path[len(reach.folder) :]: info.version
-        for info in list_published(root, reach.prefix)
-        if reach.covers(info.path)
-    }
+    files = {info.path[len(reach.folder) :]: info.version for info in list_published(root, reach)}
     return Source(
         str(uri),
         root.at(reach.folder),
@@ -97,18 +93,42 @@ def find_source(open_datastore: OpenDatastore, uri: DatastoreUri) -> Source:
     )
 
 
-def list_published(root: Place, prefix: str) -> Iterator[ObjectInfo]:
-    """Yield every object whose path starts with a text, our own records included, unless a publish is under way.
+def list_published(root: Place, reach: Extent, *, also: str | None = None) -> list[ObjectInfo]:
+    """All objects within an extent, unless some of them are being published right now.
 
-    :raises PublishInProgress: a folder among them is being published right now, or a publish broke off there.
+    :param also: give every object of this name too, anywhere below the extent's folder.
+    :raises PublishInProgress: a publish to a folder of theirs is under way, or broke off.
     """
-    for info in root.store.list(prefix):
-        if info.path.rpartition("/")[2] == PUBLISHING:
+    found, unfinished = [], [folder for folder in _above(reach.folder) if _is_marked(root, folder)]
+    for info in root.store.list(reach.prefix if also is None else reach.folder):
+        name = info.path.rpartition("/")[2]
+        if name == PUBLISHING:
+            unfinished.append(info.path.removesuffix(PUBLISHING))
+        elif name == also or reach.covers(info.path):
+            found.append(info)
+    for folder in unfinished:
+        if any(info.path.startswith(folder) for info in found):
             raise PublishInProgress(
-                f"{root.at(info.path).uri} is there: a publish to this folder is not finished. "
-                f"Wait for it, or run the task that began it again: it completes what it began."
+                f"a publish to {root.at(folder).uri} is not finished. Wait for it, or run the task that began it "
+                f"again: it completes what it began."
             )
-        yield info
+    return found
+
+
+def _above(folder: str) -> list[str]:
+    """The folder's ancestors, the root included."""
+    parts = folder.split("/")[:-1]
+    return ["".join(f"{part}/" for part in parts[:depth]) for depth in range(len(parts))]
+
+
+def _is_marked(root: Place, folder: str) -> bool:
+    if root.store.features.replace_directory:
+        return False
+    try:
+        root.store.stat(root.at(folder + PUBLISHING).path)
+    except PathNotFound:
+        return False
+    return True
 
 
 def from_manifest(open_datastore: OpenDatastore, manifest: Manifest) -> Source:

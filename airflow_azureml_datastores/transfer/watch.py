@@ -40,7 +40,7 @@ def find_new(
     root = open_datastore(uri.datastore)
     reach = extent(root, uri)
     try:
-        listed = list(list_published(root, reach.prefix if done_marker is None else reach.folder))
+        listed = list_published(root, reach, also=done_marker)
     except PublishInProgress as error:
         return [], str(error)
     data = [info for info in listed if reach.covers(info.path) and info.path.rpartition("/")[2] != done_marker]

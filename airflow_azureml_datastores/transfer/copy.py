@@ -1,0 +1,58 @@
+"""Copying files to where others may have files too: nothing is removed, nothing replaced unless asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from airflow_azureml_datastores.core.manifest import Manifest
+from airflow_azureml_datastores.core.place import Place
+from airflow_azureml_datastores.errors import NoData
+from airflow_azureml_datastores.transfer.delivery import Delivery
+from airflow_azureml_datastores.transfer.progress import Say
+from airflow_azureml_datastores.transfer.source import Source
+
+
+def copy_files(
+    source: Source,
+    target: Place,
+    *,
+    label: str,
+    say: Say,
+    overwrite: bool = False,
+    allow_empty: bool = False,
+    record: Place | None = None,
+    origin: Mapping[str, str] | None = None,
+) -> Manifest:
+    """Copy a source into a folder; a single file may be given a new name by a target without a trailing slash.
+
+    :param overwrite: replace files of the same name.
+    :param record: folder in which this copy is remembered: with it, an interrupted copy goes on where it was when it is
+        called again, and a finished one changes nothing.
+    :raises NoData: the source is empty, and not ``allow_empty``.
+    :raises PathExists: a file of the same name is there, and not ``overwrite``; nothing has moved.
+    """
+    if not source.files and not allow_empty:
+        raise NoData(f"the source {source.uri} is empty; pass allow_empty=True to accept.")
+    if source.single and target.path and not target.path.endswith("/"):
+        folder, slash, name = target.path.rpartition("/")
+        source, target = renamed(source, name), replace(target, path=folder + slash)
+    delivery = Delivery(
+        source,
+        target,
+        label=label,
+        say=say,
+        manifest=record.at("manifest.json") if record else None,
+        journal=record.at("journal/") if record else None,
+        overwrite=overwrite,
+        origin=origin or {},
+    )
+    delivery.check()
+    return delivery.seal(delivery.move())
+
+
+def renamed(source: Source, name: str) -> Source:
+    """A single file under another name."""
+    (version,) = source.files.values()
+    again = source.again
+    return replace(source, files={name: version}, again=(lambda: renamed(again(), name)) if again else None)
