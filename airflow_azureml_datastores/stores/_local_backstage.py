@@ -1,0 +1,111 @@
+"""Where a local store keeps what is no content: drafts of objects, replaced folders, and the writers' lock."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from airflow_azureml_datastores.stores._posix import locked, sync, try_lock
+
+log = logging.getLogger(__name__)
+
+STALE_AFTER = 24 * 60 * 60.0
+"""Seconds without a change after which a draft that nobody has open is taken for the remains of a killed writer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A version being written. :param fd: its file, open and locked. :param path: where it is until it is renamed."""
+
+    fd: int
+    path: str
+
+    def seal(self) -> None:
+        """Give the version its modification time, and wait until all of it is on the medium."""
+        # The kernel's own time stands still for a tick of up to 10 ms: two versions could get the same one.
+        now = time.time_ns()
+        os.utime(self.fd, ns=(now, now))
+        sync(self.fd)
+
+
+class Backstage:
+    """The reserved folder of a root. It is made when something is to be written, but never the root itself.
+
+    ``tmp/`` holds a file per draft and a folder per replaced folder; ``lock`` is held by whoever puts an object or
+    folder in its place. A folder is in ``tmp/`` on its way somewhere only while that lock is held.
+
+    :param path: the reserved folder.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._tmp = f"{path}/tmp"
+        self._swept = False
+
+    def new_path(self) -> str:
+        """A path for something that is to be kept out of sight."""
+        return f"{self._tmp}/{uuid.uuid4().hex}"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep every other writer of this root from changing what is where. :raises FileNotFoundError: no root."""
+        self._make()
+        with locked(f"{self._path}/lock"):
+            yield
+
+    @contextmanager
+    def draft(self) -> Iterator[Draft]:
+        """A new draft; unless it has been renamed it is gone afterwards. :raises FileNotFoundError: no root."""
+        self._make()
+        path = self.new_path()
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        try:
+            try_lock(fd)
+            yield Draft(fd, path)
+        finally:
+            os.close(fd)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+
+    def sweep(self) -> None:
+        """Delete replaced folders and the drafts of killed writers. What cannot be deleted is only logged."""
+        with self.locked():
+            left = list(os.scandir(self._tmp))
+        for entry in left:
+            try:
+                if entry.is_dir(follow_symlinks=False) or entry.stat().st_mtime < time.time() - STALE_AFTER:
+                    _delete_unused(entry)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                log.warning("cannot delete the leftover %s: %s", entry.path, error.strerror)
+
+    def _make(self) -> None:
+        if not os.path.isdir(self._tmp):
+            for folder in (self._path, self._tmp):
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(folder)
+        if not self._swept:
+            self._swept = True
+            self.sweep()
+
+
+def _delete_unused(entry: os.DirEntry[str]) -> None:
+    """Delete a draft unless its writer lives, a replaced folder unless somebody is still listing it."""
+    fd = os.open(entry.path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if not try_lock(fd):
+            return
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path)
+        else:
+            os.unlink(entry.path)
+    finally:
+        os.close(fd)
