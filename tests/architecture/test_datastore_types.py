@@ -1,0 +1,39 @@
+"""Adding a datastore type is one module, one line in LOCATIONS, one hook subclass and one rig: none is forgotten."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from airflow_azureml_datastores.core.datastore import Location
+from airflow_azureml_datastores.stores import LOCATIONS, location_class
+from tests.architecture import modules_of
+from tests.contract.rig import find_rigs
+
+
+def test_every_store_module_is_registered() -> None:
+    modules = {module.rpartition(".")[2] for module in modules_of("stores")}
+    assert {name for name in modules if not name.startswith("_")} == {
+        target.partition(":")[0] for target in LOCATIONS.values()
+    }
+
+
+@pytest.mark.parametrize("type_name", LOCATIONS)
+class TestDatastoreType:
+    def test_location(self, type_name: str) -> None:
+        location = location_class(type_name)
+        assert issubclass(location, Location)
+        assert dataclasses.is_dataclass(location)
+        assert location.type == type_name
+
+    def test_is_documented(self, type_name: str) -> None:
+        location = location_class(type_name)
+        generated = f"{location.__name__}("  # dataclass gives a class without a docstring its signature
+        text = vars(location)["__doc__"]
+        assert not text.startswith(generated)
+        for field in dataclasses.fields(location):
+            assert f":param {field.name}:" in text
+
+    def test_has_a_rig(self, type_name: str) -> None:
+        assert type_name in {rig.type for rig in find_rigs()}
