@@ -21,9 +21,14 @@ STAGING = ".staging/"
 _VERSION = 1
 
 
+def is_visible(path: str) -> bool:
+    """Whether a path in a datastore is more than a trace of something unfinished."""
+    return path.rpartition("/")[2] != PUBLISHING and not path.startswith(STAGING)
+
+
 def is_data(path: str) -> bool:
     """Whether a path in a datastore is data, and not one of our own records."""
-    return path.rpartition("/")[2] not in (MANIFEST, SUCCESS, PUBLISHING) and not path.startswith(STAGING)
+    return is_visible(path) and path.rpartition("/")[2] not in (MANIFEST, SUCCESS)
 
 
 @dataclass(frozen=True, slots=True)

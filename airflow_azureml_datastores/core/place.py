@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from airflow_azureml_datastores.core.store import FileStore, ObjectInfo
-from airflow_azureml_datastores.core.uri import DatastoreUri
+from airflow_azureml_datastores.core.uri import DatastoreUri, quote_path
 from airflow_azureml_datastores.errors import InvalidInput
 
 
@@ -15,7 +14,7 @@ from airflow_azureml_datastores.errors import InvalidInput
 class Place:
     """A path in a datastore that is open.
 
-    :param datastore: the datastore's name.
+    :param datastore: the datastore's name; "" is a location that is not registered, such as a worker's own disk.
     :param store: its open store.
     :param path: an exact object name, or a folder ending with a slash ("" is the root).
     """
@@ -26,6 +25,8 @@ class Place:
 
     @property
     def uri(self) -> str:
+        if not self.datastore:
+            return f"{self.store.url}/{quote_path(self.path)}"
         return str(DatastoreUri(self.datastore, self.path))
 
     def folder(self) -> Place:
@@ -52,12 +53,11 @@ class Place:
         return self.store.write(self.path, [content], size=len(content), create=create, if_match=if_match)
 
 
-class OpenDatastore(Protocol):
-    """Opens a registered datastore; None is the workspace's default. Opened stores are kept and closed by the giver."""
+OpenDatastore = Callable[[str | None], Place]
+"""Opens a registered datastore at its root; None is the workspace's default. The giver keeps and closes what it opens.
 
-    def __call__(self, name: str | None) -> Place:
-        """The datastore's root. :raises DatastoreNotFound: there is none of this name."""
-        ...
+Raises DatastoreNotFound: there is none of this name.
+"""
 
 
 def open_place(open_datastore: OpenDatastore, uri: DatastoreUri) -> Place:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from airflow_azureml_datastores.core.manifest import Entry, Manifest, is_data
+from airflow_azureml_datastores.core.manifest import Entry, Manifest, is_data, is_visible
 from airflow_azureml_datastores.core.place import Place
 from airflow_azureml_datastores.core.store import Version
 from airflow_azureml_datastores.errors import (
@@ -161,7 +161,8 @@ class Delivery:
 
     def _there(self) -> dict[str, Version]:
         listing = self.target.folder().list()
-        return {relative: info.version for relative, info in listing if is_data(info.path)}
+        counts = is_data if self.exclusive else is_visible
+        return {relative: info.version for relative, info in listing if counts(relative)}
 
     def _known(self) -> dict[str, Entry]:
         known: dict[str, Entry] = {}

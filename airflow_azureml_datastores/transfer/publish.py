@@ -129,7 +129,7 @@ class _Publish:
         return manifest if same and manifest.origin.get("publish") == self.name else None
 
     def _there(self) -> dict[str, Version]:
-        return {relative: info.version for relative, info in self.folder.list() if is_data(info.path)}
+        return {relative: info.version for relative, info in self.folder.list() if is_data(relative)}
 
     def _check_policy(self) -> None:
         if self.policy == "fail" and (there := self._there()):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from airflow_azureml_datastores.core.glob import compile_glob, folder_prefix, literal_prefix
-from airflow_azureml_datastores.core.manifest import PUBLISHING, Manifest, is_data
+from airflow_azureml_datastores.core.manifest import PUBLISHING, Manifest, is_data, is_visible
 from airflow_azureml_datastores.core.place import OpenDatastore, Place
 from airflow_azureml_datastores.core.store import ObjectInfo, Version
 from airflow_azureml_datastores.core.uri import DatastoreUri, parse_datastore_uri
@@ -43,7 +43,7 @@ class Extent:
 
     :param folder: the folder that relative paths start from, with its trailing slash; "" is the root.
     :param prefix: what every path within starts with.
-    :param covers: tells whether a path is within; our own records never are.
+    :param covers: tells whether a path is within.
     :param single: whether it is one file named exactly.
     """
 
@@ -53,16 +53,19 @@ class Extent:
     single: bool = False
 
 
-def extent(root: Place, uri: DatastoreUri) -> Extent:
+def extent(root: Place, uri: DatastoreUri, *, records: bool = False) -> Extent:
     """What a URI reaches now: a pattern its matches; a path that ends with a slash a folder; another path the file of
     that name or, if there is none, the folder.
+
+    :param records: whether ``_SUCCESS`` and manifests are within too; what is not yet visible never is.
     """
+    counts = is_visible if records else is_data
     if uri.pattern:
         matches = compile_glob(uri.path).fullmatch
         return Extent(
             folder_prefix(uri.path),
             literal_prefix(uri.path),
-            lambda path: is_data(path) and matches(path) is not None,
+            lambda path: counts(path) and matches(path) is not None,
         )
     if uri.path and not uri.path.endswith("/"):
         try:
@@ -72,16 +75,17 @@ def extent(root: Place, uri: DatastoreUri) -> Extent:
         else:
             return Extent(uri.path[: uri.path.rfind("/") + 1], uri.path, uri.path.__eq__, single=True)
     folder = root.at(uri.path).folder().path
-    return Extent(folder, folder, lambda path: is_data(path) and path.startswith(folder) and path != folder)
+    return Extent(folder, folder, lambda path: counts(path) and path.startswith(folder) and path != folder)
 
 
-def find_source(open_datastore: OpenDatastore, uri: DatastoreUri) -> Source:
+def find_source(open_datastore: OpenDatastore, uri: DatastoreUri, *, records: bool = False) -> Source:
     """List what a URI names; nothing found is an empty source, not an error.
 
+    :param records: whether ``_SUCCESS`` and manifests are taken along like data.
     :raises PublishInProgress: a folder in it is being published right now, or a publish broke off there.
     """
     root = open_datastore(uri.datastore)
-    reach = extent(root, uri)
+    reach = extent(root, uri, records=records)
     files = {info.path[len(reach.folder) :]: info.version for info in list_published(root, reach)}
     return Source(
         str(uri),
@@ -89,7 +93,7 @@ def find_source(open_datastore: OpenDatastore, uri: DatastoreUri) -> Source:
         files,
         reach.covers,
         single=reach.single,
-        again=lambda: find_source(open_datastore, uri),
+        again=lambda: find_source(open_datastore, uri, records=records),
     )
 
 

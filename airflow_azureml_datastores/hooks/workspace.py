@@ -1,0 +1,208 @@
+"""The hook of a workspace: from a connection to its datastores, open."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowNotFoundException
+from airflow.sdk.log import mask_secret
+
+from airflow_azureml_datastores.core.credentials import Credential, Identity
+from airflow_azureml_datastores.core.datastore import Datastore, Location
+from airflow_azureml_datastores.core.place import Place
+from airflow_azureml_datastores.core.workspace import Registered, Workspace
+from airflow_azureml_datastores.errors import DatastoresError, InvalidConnection, Unsupported
+from airflow_azureml_datastores.hooks.connections import access_of, secrets_of
+
+
+class WorkspaceHook(BaseHook):
+    """A workspace's datastores: register, find, open.
+
+    The connection's type says which workspace it is, so the same DAG runs against either:
+    ``azureml_workspace`` (Azure ML) or ``azureml_local_workspace`` (embedded, on this machine or in PostgreSQL).
+
+    :param workspace_conn_id: id of the workspace's connection.
+    """
+
+    conn_name_attr = "workspace_conn_id"
+    default_conn_name = "azureml_workspace_default"
+    conn_type = "azureml_workspace"
+    hook_name = "Azure ML workspace"
+
+    def __init__(self, workspace_conn_id: str = default_conn_name) -> None:
+        super().__init__()
+        self.workspace_conn_id = workspace_conn_id
+        self._opened: dict[str, Place] = {}
+        self._closing = ExitStack()
+
+    @cached_property
+    def workspace(self) -> Workspace:
+        """The workspace itself.
+
+        :raises InvalidConnection: there is no such connection, or it is not a workspace's.
+        """
+        connection = find_connection(
+            self.workspace_conn_id,
+            "a workspace",
+            f"airflow connections add {self.workspace_conn_id} --conn-type azureml_local_workspace",
+        )
+        try:
+            connect = WORKSPACES[connection.conn_type]
+        except KeyError:
+            raise InvalidConnection(
+                f"connection {self.workspace_conn_id!r} has type {connection.conn_type!r}, which is no workspace; "
+                f"use {' or '.join(sorted(WORKSPACES))}."
+            ) from None
+        return connect(connection)
+
+    def get_conn(self) -> Workspace:
+        """The workspace itself."""
+        return self.workspace
+
+    def list(self) -> Sequence[Datastore]:
+        """All registered datastores, by name."""
+        return self.workspace.list()
+
+    def get(self, datastore: str | None = None) -> Datastore:
+        """One datastore; None is the default.
+
+        :raises DatastoreNotFound: there is none of this name; near ones are suggested.
+        """
+        return self.workspace.default() if datastore is None else self.workspace.get(datastore)
+
+    def set_default(self, datastore: str) -> Datastore:
+        """Make a datastore the default. :raises DatastoreNotFound: there is none of this name."""
+        return self.workspace.set_default(datastore)
+
+    def register(self, datastore: Datastore, *, overwrite: bool = False) -> Registered:
+        """Register a datastore; the same definition again changes nothing.
+
+        :param overwrite: re-point a name that is taken by another definition.
+        :returns: ``created``, ``updated`` or ``unchanged``.
+        :raises DatastoreExists: the name is taken by another definition.
+        """
+        return self.workspace.register(datastore, overwrite=overwrite)
+
+    def unregister(self, datastore: str) -> Datastore:
+        """Forget a datastore; its data stays where it is.
+
+        :raises DatastoreNotFound: there is none of this name.
+        :raises DatastoreProtected: it is built in, or the current default.
+        """
+        return self.workspace.unregister(datastore)
+
+    def open(self, datastore: str | None = None) -> Place:
+        """The root of a datastore, open; None is the default. It is closed with this hook.
+
+        :raises DatastoreNotFound: there is none of this name.
+        :raises InvalidConnection: its credential's connection is missing, or does not fit.
+        """
+        record = self.get(datastore)
+        if record.name not in self._opened:
+            location, credential = self._door(record)
+            self._opened[record.name] = Place(record.name, self._closing.enter_context(location.open(credential)))
+        return self._opened[record.name]
+
+    def check(self, datastore: str | None = None) -> None:
+        """Find out whether a datastore's location is there and lets its credential in, with one request."""
+        self.open(datastore).store.check()
+
+    def close(self) -> None:
+        """Close every datastore that this hook has opened."""
+        self._opened.clear()
+        self._closing.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Open the workspace and its default datastore, as the connection form's Test button asks."""
+        try:
+            with self:
+                self.check()
+                names = [datastore.name for datastore in self.list()]
+                return True, f"{self.workspace.name}: {', '.join(names)}; default {self.get().name}"
+        except DatastoresError as error:
+            return False, str(error)
+
+    def _door(self, datastore: Datastore) -> tuple[Location, Credential]:
+        """Where a datastore is and how to get in, from its credential's connection."""
+        if datastore.credential_conn_id is None:
+            return datastore.location, Identity()
+        connection = find_connection(
+            datastore.credential_conn_id,
+            f"the credential of datastore {datastore.name!r}",
+            f"airflow connections add {datastore.credential_conn_id} --conn-type wasb …",
+        )
+        access = access_of(connection)
+        for secret in secrets_of(access.credential):
+            mask_secret(secret)
+        location = datastore.location
+        return location.redirected(access.endpoint) if access.endpoint else location, access.credential
+
+
+class LocalWorkspaceHook(WorkspaceHook):
+    """The hook of connections of type ``azureml_local_workspace``, for Airflow's connection form."""
+
+    conn_type = "azureml_local_workspace"
+    hook_name = "Azure ML local workspace"
+
+
+def find_connection(conn_id: str, purpose: str, remedy: str) -> Any:
+    """An Airflow connection. :raises InvalidConnection: there is none of this id."""
+    try:
+        return BaseHook.get_connection(conn_id)
+    except AirflowNotFoundException:
+        raise InvalidConnection(f"there is no connection {conn_id!r} for {purpose}. Create it: {remedy}") from None
+
+
+def _local_workspace(connection: Any) -> Workspace:
+    """An embedded workspace: SQLite in its folder, or the PostgreSQL database that the connection's host names."""
+    from airflow.configuration import AIRFLOW_HOME
+
+    from airflow_azureml_datastores.workspaces.local import LocalWorkspace
+
+    home = connection.extra_dejson.get("home") or os.path.join(AIRFLOW_HOME, "azureml_workspaces", connection.conn_id)
+    return LocalWorkspace(connection.conn_id, Path(home), _database_url(connection))
+
+
+def _database_url(connection: Any) -> str | None:
+    if not connection.host:
+        return None
+    if not connection.schema:
+        raise InvalidConnection(
+            f"connection {connection.conn_id!r} names a PostgreSQL server but no database: fill in 'Database' (schema)."
+        )
+    if connection.password:
+        mask_secret(connection.password)
+    user = quote(connection.login or "", safe="")
+    password = f":{quote(connection.password, safe='')}" if connection.password else ""
+    at = "@" if user else ""
+    port = f":{connection.port}" if connection.port else ""
+    return f"postgresql+psycopg://{user}{password}{at}{connection.host}{port}/{quote(connection.schema, safe='')}"
+
+
+def _azure_workspace(connection: Any) -> Workspace:
+    raise Unsupported(
+        f"connection {connection.conn_id!r}: workspaces of type 'azureml_workspace' (Azure ML itself) are not "
+        f"supported by this version; use a connection of type 'azureml_local_workspace'."
+    )
+
+
+WORKSPACES: dict[str, Callable[[Any], Workspace]] = {
+    "azureml_local_workspace": _local_workspace,
+    "azureml_workspace": _azure_workspace,
+}
