@@ -21,7 +21,7 @@ def brought_by(module: str) -> list[str]:
     before = set(sys.modules)
     try:
         importlib.import_module(module)
-    except ImportError:
+    except (ImportError, SyntaxError):
         return [traceback.format_exc()]
     return sorted(name for name in set(sys.modules) - before if name.partition(".")[0] in HEAVY)
 

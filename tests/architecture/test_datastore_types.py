@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 
+from airflow_azureml_datastores import hooks
 from airflow_azureml_datastores.core.datastore import Location
 from airflow_azureml_datastores.stores import LOCATIONS, location_class
 from tests.architecture import modules_of
@@ -37,3 +38,8 @@ class TestDatastoreType:
 
     def test_has_a_rig(self, type_name: str) -> None:
         assert type_name in {rig.type for rig in find_rigs()}
+
+    def test_has_a_hook(self, type_name: str) -> None:
+        public = [getattr(hooks, name) for name in hooks.__all__]
+        (hook,) = [hook for hook in public if getattr(hook, "datastore_type", None) == type_name]
+        assert issubclass(hook, hooks.DatastoreHook)

@@ -123,9 +123,23 @@ def connections(compose: Compose) -> dict[str, Connection]:
 
 
 def test_all_of_airflow_has_the_same_environment(compose: Compose) -> None:
-    environments = [service["environment"] for service in compose["services"].values() if "build" in service]
-    assert len(environments) == 5
-    assert all(environment == environments[0] for environment in environments)
+    airflow = [service for service in compose["services"].values() if "build" in service]
+    assert len(airflow) == 5
+    assert all(service["environment"] == airflow[0]["environment"] for service in airflow)
+    assert all(service["volumes"] == airflow[0]["volumes"] for service in airflow)
+
+
+def test_workspace_connection_leads_to_its_database_and_its_volume(compose: Compose) -> None:
+    connection = connections(compose)["ml_workspace"]
+    server = compose["services"][connection.host]
+    assert connection.conn_type == "azureml_local_workspace"
+    assert connection.login == server["environment"]["POSTGRES_USER"]
+    assert connection.password == server["environment"]["POSTGRES_PASSWORD"]
+    script = next(mount.split(":")[0] for mount in server["volumes"] if ":/docker-entrypoint-initdb.d/" in mount)
+    assert f"CREATE DATABASE {connection.schema};" in (ROOT / script).read_text()
+    home = connection.extra_dejson["home"]
+    assert f"workspace:{home}" in compose["services"]["scheduler"]["volumes"]
+    assert f"RUN mkdir -p {home}\n" in (ROOT / "docker/Dockerfile").read_text()
 
 
 def test_storage_connection_leads_to_azurite(compose: Compose) -> None:
