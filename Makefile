@@ -27,7 +27,7 @@ check: $(INSTALLED)  ## Format, lint, types and who may import whom
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/mypy --strict
-	@$(VENV)/bin/lint-imports
+	@$(VENV)/bin/lint-imports --no-logo
 
 bench: $(INSTALLED)  ## Measure against other clients, side by side
 	@$(PY) -m benchmarks $(ARGS)

@@ -52,6 +52,17 @@ def test_a_path_in_a_store_is_no_machine_path(text: str) -> None:
     assert not MACHINE_PATH.search(text)
 
 
+def test_links_between_pages_lead_somewhere() -> None:
+    pages = {name: text for name, text in tracked_texts().items() if name.endswith(".md")}
+    links = {
+        (name, target.partition("#")[0])
+        for name, text in pages.items()
+        for target in re.findall(r"\]\((?!\w+:|#)([^)\s]+)\)", text)
+    }
+    assert ("docs/adding-a-datastore-type.md", "../tests/contract/rig.py") in links
+    assert [link for link in sorted(links) if not (ROOT / link[0]).parent.joinpath(link[1]).exists()] == []
+
+
 def test_constraints_are_names_and_versions() -> None:
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     assert len(lines) > 100
