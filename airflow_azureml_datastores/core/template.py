@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 from os import PathLike
-from typing import Any
+from typing import Any, Self
 
 
 def is_unrendered(value: Any) -> bool:
@@ -17,6 +19,7 @@ def is_unrendered(value: Any) -> bool:
     return hasattr(value, "resolve") and not isinstance(value, (type, PathLike))
 
 
+@dataclass(frozen=True)
 class Templated:
     """Base of the frozen dataclasses that users put into operator arguments.
 
@@ -29,3 +32,7 @@ class Templated:
 
     def check(self) -> None:
         """Raise :class:`~airflow_azureml_datastores.errors.InvalidInput` if a field breaks a rule."""
+
+    def rendered(self, render: Callable[[Any], Any]) -> Self:
+        """The same object with every field rendered, and so checked."""
+        return replace(self, **{field.name: render(getattr(self, field.name)) for field in fields(self)})

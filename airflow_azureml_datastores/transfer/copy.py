@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from airflow_azureml_datastores.core.manifest import Manifest
+from airflow_azureml_datastores.core.manifest import MANIFEST, Manifest
 from airflow_azureml_datastores.core.place import Place
 from airflow_azureml_datastores.errors import NoData
 from airflow_azureml_datastores.transfer.delivery import Delivery
@@ -42,7 +42,7 @@ def copy_files(
         target,
         label=label,
         say=say,
-        manifest=record.at("manifest.json") if record else None,
+        manifest=record.at(MANIFEST) if record else None,
         journal=record.at("journal/") if record else None,
         overwrite=overwrite,
         origin=origin or {},

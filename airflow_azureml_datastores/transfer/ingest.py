@@ -17,7 +17,7 @@ from airflow_azureml_datastores.core.experiment import (
 from airflow_azureml_datastores.core.glob import is_glob
 from airflow_azureml_datastores.core.manifest import MANIFEST, Entry, Manifest
 from airflow_azureml_datastores.core.place import OpenDatastore, Place
-from airflow_azureml_datastores.core.uri import SCHEME, DatastoreUri, parse_datastore_uri
+from airflow_azureml_datastores.core.uri import SCHEME, DatastoreUri, parse_datastore_uri, quote_path
 from airflow_azureml_datastores.errors import InvalidInput, NoData
 from airflow_azureml_datastores.transfer.cursors import CursorFile
 from airflow_azureml_datastores.transfer.delivery import Delivery
@@ -67,7 +67,8 @@ def ingest(
     :param inputs: name -> URI, path, :class:`Input`, or what a sensor returned.
     :param say: takes progress lines.
     :param default_mode: the mode of inputs that name none.
-    :returns: per input ``uri``, ``files``, ``bytes``, ``manifest`` (URI) and ``mode``.
+    :returns: per input ``uri``, ``type`` (``uri_folder`` or ``uri_file``), ``files``, ``bytes``, ``manifest`` (URI),
+        ``mode``, ``source`` and ``unchanged`` (files that were there already).
     :raises InvalidInput: an input is malformed, or source and target overlap.
     :raises NoData: a source is empty, or all its files were taken by other runs of the same consumer.
     """
@@ -161,8 +162,10 @@ def _take(open_datastore: OpenDatastore, work: _Ingest, entries: list[Entry]) ->
 def _result(work: _Ingest, manifest: Manifest) -> dict[str, Any]:
     record: Place | None = work.delivery.manifest
     assert record is not None
+    single = work.delivery.source.single
     return {
-        "uri": manifest.target,
+        "uri": manifest.target + (quote_path(manifest.entries[0].path) if single else ""),
+        "type": "uri_file" if single else "uri_folder",
         "files": manifest.files,
         "bytes": manifest.size,
         "manifest": record.uri,

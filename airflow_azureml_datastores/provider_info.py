@@ -1,0 +1,96 @@
+"""What Airflow discovers of this provider, as data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_PACKAGE = "airflow_azureml_datastores"
+_INTEGRATION = "Azure ML datastores"
+
+
+def _text(label: str, description: str, **schema: Any) -> dict[str, Any]:
+    return {"label": label, "description": description, "schema": {"type": ["string", "null"], **schema}}
+
+
+def get_provider_info() -> dict[str, Any]:
+    """The provider's description, in the form of Airflow's ``provider_info.schema.json``."""
+    return {
+        "package-name": "airflow-azureml-datastores",
+        "name": _INTEGRATION,
+        "description": "Azure ML datastores: register once, ingest, run experiments, publish outputs, watch for new data.",
+        "integrations": [
+            {
+                "integration-name": _INTEGRATION,
+                "external-doc-url": "https://learn.microsoft.com/azure/machine-learning/concept-data",
+                "tags": ["azure"],
+            }
+        ],
+        "hooks": [
+            {
+                "integration-name": _INTEGRATION,
+                "python-modules": [f"{_PACKAGE}.hooks.workspace", f"{_PACKAGE}.hooks.datastore"],
+            }
+        ],
+        "operators": [
+            {
+                "integration-name": _INTEGRATION,
+                "python-modules": [
+                    f"{_PACKAGE}.operators.datastores",
+                    f"{_PACKAGE}.operators.experiments",
+                    f"{_PACKAGE}.operators.files",
+                ],
+            }
+        ],
+        "sensors": [{"integration-name": _INTEGRATION, "python-modules": [f"{_PACKAGE}.sensors.new_data"]}],
+        "triggers": [{"integration-name": _INTEGRATION, "python-modules": [f"{_PACKAGE}.triggers.new_data"]}],
+        "connection-types": [_LOCAL_WORKSPACE, _AZURE_WORKSPACE],
+    }
+
+
+_LOCAL_WORKSPACE = {
+    "connection-type": "azureml_local_workspace",
+    "hook-class-name": f"{_PACKAGE}.hooks.workspace.LocalWorkspaceHook",
+    "hook-name": "Azure ML local workspace",
+    "ui-field-behaviour": {
+        "hidden-fields": [],
+        "relabeling": {
+            "host": "PostgreSQL host",
+            "port": "PostgreSQL port",
+            "schema": "PostgreSQL database",
+            "login": "PostgreSQL user",
+            "password": "PostgreSQL password",
+        },
+        "placeholders": {
+            "host": "empty: SQLite in the workspace's folder",
+            "schema": "needed with a host",
+            "port": "5432",
+        },
+    },
+    "conn-fields": {
+        "home": _text(
+            "Folder",
+            "Absolute path of the folder for the built-in datastores' data. Empty: azureml_workspaces/<connection id> in "
+            "AIRFLOW_HOME. With PostgreSQL it has to be reachable from every worker under the same path.",
+        )
+    },
+}
+
+_AZURE_WORKSPACE = {
+    "connection-type": "azureml_workspace",
+    "hook-class-name": f"{_PACKAGE}.hooks.workspace.WorkspaceHook",
+    "hook-name": "Azure ML workspace",
+    "ui-field-behaviour": {
+        "hidden-fields": ["host", "port", "schema"],
+        "relabeling": {"login": "Client ID", "password": "Client secret"},
+        "placeholders": {"login": "empty: the worker's identity"},
+    },
+    "conn-fields": {
+        "subscription_id": _text("Subscription ID", "The Azure subscription that the workspace is in."),
+        "resource_group": _text("Resource group", "The resource group that the workspace is in."),
+        "workspace_name": _text("Workspace name", "The name of the Azure ML workspace."),
+        "tenant_id": _text("Tenant ID", "The Microsoft Entra tenant of the client."),
+        "managed_identity_client_id": _text(
+            "Managed identity client ID", "Which user-assigned identity to use; empty is the system-assigned one."
+        ),
+    },
+}
