@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import json
 import tomllib
@@ -37,10 +38,17 @@ def test_discovered_under_the_distributions_name(info: dict[str, Any]) -> None:
     assert found.load()() == info
 
 
-@pytest.mark.parametrize("room", ["operators", "sensors", "triggers", "hooks"])
-def test_lists_every_public_module(room: str, info: dict[str, Any]) -> None:
-    listed = [module for integration in info.get(room, []) for module in integration["python-modules"]]
-    assert sorted(listed) == [module for module in modules_of(room) if ".test_" not in module and "._" not in module]
+@pytest.mark.parametrize("kind", ["Operator", "Sensor", "Trigger", "Hook"])
+def test_lists_every_module_that_has_one(kind: str, info: dict[str, Any]) -> None:
+    room = f"{kind.lower()}s"
+    listed = [module for integration in info[room] for module in integration["python-modules"]]
+    assert sorted(listed) == [module for module in modules_of(room) if any(c.endswith(kind) for c in classes(module))]
+
+
+def classes(module: str) -> list[str]:
+    """Names of the classes that a module defines, without importing it."""
+    tree = ast.parse((ROOT / (module.replace(".", "/") + ".py")).read_text())
+    return [node.name for node in tree.body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
 
 
 def test_what_it_names_can_be_imported(info: dict[str, Any]) -> None:
