@@ -17,7 +17,7 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-azureml-datastores",
         "name": _INTEGRATION,
-        "description": "Azure ML datastores: register once, ingest, run experiments, publish outputs, watch for new data.",
+        "description": "Azure ML datastores: register, ingest, run experiments, publish outputs, watch for new data.",
         "integrations": [
             {
                 "integration-name": _INTEGRATION,
@@ -69,8 +69,8 @@ _LOCAL_WORKSPACE = {
     "conn-fields": {
         "home": _text(
             "Folder",
-            "Absolute path of the folder for the built-in datastores' data. Empty: azureml_workspaces/<connection id> in "
-            "AIRFLOW_HOME. With PostgreSQL it has to be reachable from every worker under the same path.",
+            "Absolute path of the folder for the built-in datastores' data. Empty: azureml_workspaces/<connection id> "
+            "in AIRFLOW_HOME. With PostgreSQL it has to be reachable from every worker under the same path.",
         )
     },
 }

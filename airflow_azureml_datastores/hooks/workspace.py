@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
+from airflow.providers.common.compat.connection import get_async_connection
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
@@ -40,6 +42,7 @@ class WorkspaceHook(BaseHook):
     def __init__(self, workspace_conn_id: str = default_conn_name) -> None:
         super().__init__()
         self.workspace_conn_id = workspace_conn_id
+        self._connections: dict[str, Any] = {}
         self._opened: dict[str, Place] = {}
         self._closing = ExitStack()
 
@@ -49,11 +52,7 @@ class WorkspaceHook(BaseHook):
 
         :raises InvalidConnection: there is no such connection, or it is not a workspace's.
         """
-        connection = find_connection(
-            self.workspace_conn_id,
-            "a workspace",
-            f"airflow connections add {self.workspace_conn_id} --conn-type azureml_local_workspace",
-        )
+        connection = self._connection(self.workspace_conn_id, "the workspace", "azureml_local_workspace")
         try:
             connect = WORKSPACES[connection.conn_type]
         except KeyError:
@@ -111,9 +110,27 @@ class WorkspaceHook(BaseHook):
             self._opened[record.name] = Place(record.name, self._closing.enter_context(location.open(credential)))
         return self._opened[record.name]
 
+    async def aload(self, datastores: Iterable[str | None]) -> None:
+        """Get the connections that opening these datastores takes, so that a triggerer's thread can open them."""
+        await self._aload_connection(self.workspace_conn_id)
+        for name in datastores:
+            record = await asyncio.to_thread(self.get, name)
+            if record.credential_conn_id is not None:
+                await self._aload_connection(record.credential_conn_id)
+
+    async def _aload_connection(self, conn_id: str) -> None:
+        with _missing_connection(conn_id, "a trigger"):
+            self._connections[conn_id] = await get_async_connection(conn_id)
+
     def check(self, datastore: str | None = None) -> None:
         """Find out whether a datastore's location is there and lets its credential in, with one request."""
         self.open(datastore).store.check()
+
+    def check_location(self, datastore: Datastore) -> None:
+        """Find out whether a location is there and lets its credential in, registered or not."""
+        location, credential = self._door(datastore)
+        with location.open(credential) as store:
+            store.check()
 
     def close(self) -> None:
         """Close every datastore that this hook has opened."""
@@ -138,14 +155,18 @@ class WorkspaceHook(BaseHook):
         except DatastoresError as error:
             return False, str(error)
 
+    def _connection(self, conn_id: str, purpose: str, conn_type: str) -> Any:
+        if conn_id not in self._connections:
+            with _missing_connection(conn_id, purpose, conn_type):
+                self._connections[conn_id] = self.get_connection(conn_id)
+        return self._connections[conn_id]
+
     def _door(self, datastore: Datastore) -> tuple[Location, Credential]:
         """Where a datastore is and how to get in, from its credential's connection."""
         if datastore.credential_conn_id is None:
             return datastore.location, Identity()
-        connection = find_connection(
-            datastore.credential_conn_id,
-            f"the credential of datastore {datastore.name!r}",
-            f"airflow connections add {datastore.credential_conn_id} --conn-type wasb …",
+        connection = self._connection(
+            datastore.credential_conn_id, f"the credential of datastore {datastore.name!r}", "wasb"
         )
         access = access_of(connection)
         for secret in secrets_of(access.credential):
@@ -161,12 +182,16 @@ class LocalWorkspaceHook(WorkspaceHook):
     hook_name = "Azure ML local workspace"
 
 
-def find_connection(conn_id: str, purpose: str, remedy: str) -> Any:
-    """An Airflow connection. :raises InvalidConnection: there is none of this id."""
+@contextmanager
+def _missing_connection(conn_id: str, purpose: str, conn_type: str = "…") -> Iterator[None]:
+    """Say what a connection that is not there is needed for, and how to make it."""
     try:
-        return BaseHook.get_connection(conn_id)
+        yield
     except AirflowNotFoundException:
-        raise InvalidConnection(f"there is no connection {conn_id!r} for {purpose}. Create it: {remedy}") from None
+        raise InvalidConnection(
+            f"there is no connection {conn_id!r}, which {purpose} needs. Create it in Admin > Connections, or with: "
+            f"airflow connections add {conn_id} --conn-type {conn_type}"
+        ) from None
 
 
 def _local_workspace(connection: Any) -> Workspace:

@@ -62,3 +62,11 @@ class CursorFile:
         except PathNotFound:
             return Cursor(), None
         return Cursor.from_json(data, self._place.uri), etag
+
+
+def transfer_record(open_datastore: OpenDatastore, task: str) -> Place:
+    """The folder in which a task's copy to a shared place is remembered.
+
+    :param task: names the task instance, the same in every try.
+    """
+    return state_place(open_datastore, f"transfers/{unique_slug(task)}/")

@@ -1,0 +1,59 @@
+"""What the operators of a workspace have in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+from airflow_azureml_datastores.core.experiment import ExperimentRun, unique_slug
+from airflow_azureml_datastores.core.template import Templated
+from airflow_azureml_datastores.hooks.workspace import WorkspaceHook
+
+if TYPE_CHECKING:
+    import jinja2
+    from airflow.sdk import Context
+
+
+class RendersValues:
+    """Renders the fields of this package's values (Location, Input, Output) wherever they stand in an argument."""
+
+    def render_template(
+        self,
+        content: Any,
+        context: Context,
+        jinja_env: jinja2.Environment | None = None,
+        seen_oids: set[int] | None = None,
+    ) -> Any:
+        if isinstance(content, Templated):
+            return content.rendered(lambda value: self.render_template(value, context, jinja_env, seen_oids))
+        return super().render_template(content, context, jinja_env, seen_oids)  # type: ignore[misc]
+
+
+class WorkspaceOperator(RendersValues, BaseOperator):
+    """An operator on a workspace.
+
+    :param workspace_conn_id: id of the workspace's connection: of type ``azureml_workspace`` or
+        ``azureml_local_workspace``.
+    """
+
+    def __init__(self, *, workspace_conn_id: str = WorkspaceHook.default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.workspace_conn_id = workspace_conn_id
+
+    def workspace_hook(self) -> WorkspaceHook:
+        """The hook of the workspace; close it after use."""
+        return WorkspaceHook(self.workspace_conn_id)
+
+
+def task_name(context: Context) -> str:
+    """Names a task instance, the same in every try: ``dag/run/task`` and the map index."""
+    ti = context["ti"]
+    index = "" if ti.map_index is None or ti.map_index < 0 else f"/{ti.map_index}"
+    return f"{ti.dag_id}/{ti.run_id}/{ti.task_id}{index}"
+
+
+def experiment_run(experiment: str, run: str | None, context: Context) -> ExperimentRun:
+    """The run of an experiment that belongs to the DAG run, unless it is named."""
+    ti = context["ti"]
+    return ExperimentRun(experiment, run or unique_slug(ti.run_id, ti.dag_id))

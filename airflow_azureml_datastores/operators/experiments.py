@@ -1,0 +1,244 @@
+"""Data into experiments, experiments run, outputs published."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_azureml_datastores.core.experiment import ExperimentRun, IngestMode, Input, Output
+from airflow_azureml_datastores.core.manifest import MANIFEST
+from airflow_azureml_datastores.core.place import open_place
+from airflow_azureml_datastores.core.uri import parse_datastore_uri
+from airflow_azureml_datastores.errors import InvalidInput, Unsupported
+from airflow_azureml_datastores.operators._base import WorkspaceOperator, experiment_run, task_name
+from airflow_azureml_datastores.transfer.cursors import transfer_record
+from airflow_azureml_datastores.transfer.ingest import ingest
+from airflow_azureml_datastores.transfer.publish import Policy, publish
+from airflow_azureml_datastores.transfer.source import from_manifest, read_manifest
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_azureml_datastores.compute.local_process import LocalProcess
+
+
+class IngestToExperimentOperator(WorkspaceOperator):
+    """Bring data into an experiment's run.
+
+    With mode ``copy`` each input becomes a snapshot in the run's folder on the default datastore
+    (``experiments/<experiment>/<run>/inputs/<name>/``); with ``direct`` it stays where it is, pinned by etag. Either
+    way a manifest lists exactly what was taken. A retry goes on where the last try stopped and ends the same; the
+    cursor of a sensor's consumer moves only when all inputs have arrived.
+
+    :param experiment: the experiment's name.
+    :param inputs: name -> ``azureml://`` URI, a path or glob in the default datastore, an ``Input``, or what a
+        ``NewDataSensor`` returned.
+    :param mode: ``copy`` or ``direct``, for inputs that name none.
+    :param run: name of the run; None derives it from the DAG run.
+    :param workspace_conn_id: id of the workspace's connection.
+
+    Returns ``experiment``, ``run`` and ``inputs``: per input ``uri``, ``type``, ``files``, ``bytes``, ``manifest``
+    (URI), ``mode``, ``source`` and ``unchanged``.
+    """
+
+    template_fields: Sequence[str] = ("experiment", "inputs", "mode", "run", "workspace_conn_id")
+
+    def __init__(
+        self,
+        *,
+        experiment: str,
+        inputs: Mapping[str, str | Input | Mapping[str, Any]],
+        mode: IngestMode = "copy",
+        run: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.experiment = experiment
+        self.inputs = inputs
+        self.mode = mode
+        self.run = run
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        run = experiment_run(self.experiment, self.run, context)
+        with self.workspace_hook() as hook:
+            results = ingest(hook.open, run, self.inputs, say=self.log.info, default_mode=self.mode)
+        return {"experiment": run.experiment, "run": run.run, "inputs": results}
+
+
+class RunExperimentOperator(WorkspaceOperator):
+    """Run an experiment's command with its inputs at hand, and deliver what it writes.
+
+    The command is Azure ML's: ``${{inputs.x}}`` stands for the local path of an input (a literal number or text as it
+    is), ``${{outputs.y}}`` for the path to write to. Its output goes into the task's log. If it fails, nothing is
+    delivered and the task fails with the tail of its output; when the task is killed, so is every process it started.
+
+    :param experiment: the experiment's name.
+    :param command: for ``bash``.
+    :param inputs: what an ``IngestToExperimentOperator`` returned, or name -> ``azureml://`` URI, ``Input``, number,
+        text.
+    :param outputs: name -> ``Output``, an ``azureml://`` URI, or None for a folder in the run's own folder.
+    :param code: folder that the command starts in, absolute or relative to the DAG's file; the command gets a copy.
+    :param env: added to the command's environment, which has none of Airflow's own variables.
+    :param metrics: name of the ``uri_file`` output to which the command writes its metrics, a JSON object.
+    :param compute: where it runs; ``local`` is a process on the worker.
+    :param run: name of the run; None takes that of the ingest, or derives it from the DAG run.
+    :param workspace_conn_id: id of the workspace's connection.
+
+    Returns ``experiment``, ``run``, ``outputs`` (per output ``uri``, ``files``, ``bytes``, ``manifest`` and ``type``)
+    and ``metrics``.
+    """
+
+    template_fields: Sequence[str] = (
+        "experiment",
+        "command",
+        "inputs",
+        "outputs",
+        "code",
+        "env",
+        "metrics",
+        "compute",
+        "run",
+        "workspace_conn_id",
+    )
+    template_fields_renderers = {"command": "bash", "inputs": "json", "env": "json"}
+
+    def __init__(
+        self,
+        *,
+        experiment: str,
+        command: str,
+        inputs: Mapping[str, Any] | None = None,
+        outputs: Mapping[str, Output | str | None] | None = None,
+        code: str | None = None,
+        env: Mapping[str, str] | None = None,
+        metrics: str | None = None,
+        compute: str = "local",
+        run: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.experiment = experiment
+        self.command = command
+        self.inputs = inputs
+        self.outputs = outputs
+        self.code = code
+        self.env = env
+        self.metrics = metrics
+        self.compute = compute
+        self.run = run
+        self._process: LocalProcess | None = None
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        from airflow_azureml_datastores.compute.experiment import LocalExperiment
+        from airflow_azureml_datastores.compute.local_process import LocalProcess
+
+        if self.compute != "local":
+            raise Unsupported(f"compute {self.compute!r} is not known in this workspace; use compute='local'.")
+        run, inputs = self._run_and_inputs(context)
+        self._process = LocalProcess()
+        with self.workspace_hook() as hook:
+            result = LocalExperiment(
+                hook.open,
+                run,
+                self.command,
+                inputs,
+                {name: _output(value) for name, value in (self.outputs or {}).items()},
+                say=self.log.info,
+                on_line=self.log.info,
+                code=self._code_folder(),
+                env=self.env or {},
+                metrics=self.metrics,
+            ).execute(self._process)
+        return {"experiment": run.experiment, "run": run.run, **result}
+
+    def on_kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+
+    def _run_and_inputs(self, context: Context) -> tuple[ExperimentRun, Mapping[str, Any]]:
+        given = self.inputs or {}
+        if isinstance(given.get("inputs"), Mapping) and "run" in given:
+            return experiment_run(self.experiment, self.run or given["run"], context), given["inputs"]
+        return experiment_run(self.experiment, self.run, context), given
+
+    def _code_folder(self) -> Path | None:
+        if not self.code:
+            return None
+        dag = self.get_dag()
+        return Path(dag.folder if dag is not None else os.getcwd(), self.code)
+
+
+class PublishOutputsOperator(WorkspaceOperator):
+    """Publish outputs of a run to datastores: each target shows the old state or the new one, never a part.
+
+    A published folder gets a manifest and, last, ``_SUCCESS``. A retry completes what a lost worker began.
+
+    :param run: what a ``RunExperimentOperator`` returned.
+    :param outputs: name of an output -> ``azureml://`` URI or path of the folder to publish to; for a ``uri_file``
+        output a path without a trailing slash is the file's new name.
+    :param policy: if there is data at a target: ``fail``, ``overwrite`` (it is gone afterwards) or ``merge`` (files of
+        the same name are replaced, the others stay).
+    :param workspace_conn_id: id of the workspace's connection.
+
+    Returns per output ``uri``, ``files``, ``bytes`` and ``manifest`` (URI).
+    """
+
+    template_fields: Sequence[str] = ("run", "outputs", "policy", "workspace_conn_id")
+
+    def __init__(
+        self, *, run: Mapping[str, Any], outputs: Mapping[str, str], policy: Policy = "fail", **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.run = run
+        self.outputs = outputs
+        self.policy = policy
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        produced = self.run.get("outputs") if isinstance(self.run, Mapping) else None
+        if not produced:
+            raise InvalidInput("run has to be what a RunExperimentOperator returned, with at least one output.")
+        for name in self.outputs:
+            if name not in produced:
+                raise InvalidInput(f"the run has no output {name!r}; its outputs: {', '.join(sorted(produced))}.")
+        if not self.outputs:
+            raise InvalidInput(f"no outputs are named to publish; the run's outputs: {', '.join(sorted(produced))}.")
+        with self.workspace_hook() as hook:
+            work = []
+            for name, text in self.outputs.items():
+                source = from_manifest(hook.open, read_manifest(hook.open, produced[name]["manifest"]))
+                target = open_place(hook.open, parse_datastore_uri(text))
+                work.append((name, replace(source, single=produced[name].get("type") == "uri_file"), target))
+            results = {}
+            for name, source, target in work:
+                record = transfer_record(hook.open, f"{task_name(context)}/{name}")
+                manifest = publish(
+                    source,
+                    target,
+                    policy=self.policy,
+                    publisher=f"{task_name(context)} ({name})",
+                    label=f"[publish] {name}",
+                    say=self.log.info,
+                    origin={key: str(self.run[key]) for key in ("experiment", "run") if key in self.run},
+                    record=record,
+                )
+                as_file = source.single and bool(target.path) and not target.path.endswith("/")
+                results[name] = {
+                    "uri": target.uri if as_file else manifest.target,
+                    "files": manifest.files,
+                    "bytes": manifest.size,
+                    "manifest": (record if as_file else target).at(MANIFEST).uri,
+                }
+        return results
+
+
+def _output(value: Output | str | Mapping[str, Any] | None) -> Output:
+    if isinstance(value, Output):
+        return value
+    if value is None or isinstance(value, str):
+        return Output(path=value)
+    if isinstance(value, Mapping):
+        return Output(**value)
+    raise InvalidInput(f"an output is an Output, an azureml:// URI or None; got {type(value).__name__}.")

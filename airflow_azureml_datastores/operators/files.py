@@ -1,0 +1,127 @@
+"""Files from datastore to datastore, and between a datastore and the worker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_azureml_datastores.core.manifest import MANIFEST, Manifest
+from airflow_azureml_datastores.core.place import Place, open_place
+from airflow_azureml_datastores.core.uri import parse_datastore_uri
+from airflow_azureml_datastores.hooks.local_files import local_folder, local_source
+from airflow_azureml_datastores.hooks.workspace import WorkspaceHook
+from airflow_azureml_datastores.operators._base import WorkspaceOperator, task_name
+from airflow_azureml_datastores.transfer.copy import copy_files
+from airflow_azureml_datastores.transfer.cursors import transfer_record
+from airflow_azureml_datastores.transfer.source import Source, find_source
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class _CopyOperator(WorkspaceOperator):
+    """Copies files; a retry goes on where the last try stopped."""
+
+    verb = "copy"
+
+    def __init__(self, *, overwrite: bool = False, allow_empty: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.overwrite = overwrite
+        self.allow_empty = allow_empty
+
+    def copy(self, hook: WorkspaceHook, source: Source, target: Place, context: Context) -> dict[str, Any]:
+        record = transfer_record(hook.open, task_name(context))
+        manifest: Manifest = copy_files(
+            source,
+            target,
+            label=f"[{self.verb}] {source.uri}",
+            say=self.log.info,
+            overwrite=self.overwrite,
+            allow_empty=self.allow_empty,
+            record=record,
+            origin={"task": task_name(context)},
+        )
+        return {
+            "source": source.uri,
+            "uri": target.uri,
+            "files": manifest.files,
+            "bytes": manifest.size,
+            "manifest": record.at(MANIFEST).uri,
+        }
+
+
+class CopyDatastoreOperator(_CopyOperator):
+    """Copy files from a datastore to a datastore: inside the service where it can do that, else through the worker.
+
+    :param source: ``azureml://`` URI of a file, folder or glob; a plain path is in the default datastore.
+    :param target: ``azureml://`` URI of a folder, or for a single file its new name.
+    :param overwrite: replace files of the same name; otherwise they are an error before anything moves.
+    :param allow_empty: whether a source without files is acceptable.
+    :param workspace_conn_id: id of the workspace's connection.
+
+    Returns ``source``, ``uri``, ``files``, ``bytes`` and ``manifest`` (URI of the list of what was delivered).
+    """
+
+    template_fields: Sequence[str] = ("source", "target", "overwrite", "allow_empty", "workspace_conn_id")
+
+    def __init__(self, *, source: str, target: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.source = source
+        self.target = target
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        with self.workspace_hook() as hook:
+            source = find_source(hook.open, parse_datastore_uri(self.source), records=True)
+            return self.copy(hook, source, open_place(hook.open, parse_datastore_uri(self.target)), context)
+
+
+class UploadToDatastoreOperator(_CopyOperator):
+    """Copy files of the worker to a datastore.
+
+    :param local_path: a file, folder or glob on the worker.
+    :param target: ``azureml://`` URI or path of a folder, or for a single file its new name.
+    :param overwrite: replace files of the same name; otherwise they are an error before anything moves.
+    :param allow_empty: whether a source without files is acceptable.
+    :param workspace_conn_id: id of the workspace's connection.
+
+    Returns ``source``, ``uri``, ``files``, ``bytes`` and ``manifest`` (URI of the list of what was delivered).
+    """
+
+    template_fields: Sequence[str] = ("local_path", "target", "overwrite", "allow_empty", "workspace_conn_id")
+    verb = "upload"
+
+    def __init__(self, *, local_path: str, target: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.local_path = local_path
+        self.target = target
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        with self.workspace_hook() as hook, local_source(self.local_path) as source:
+            return self.copy(hook, source, open_place(hook.open, parse_datastore_uri(self.target)), context)
+
+
+class DownloadFromDatastoreOperator(_CopyOperator):
+    """Copy files of a datastore to the worker.
+
+    :param source: ``azureml://`` URI of a file, folder or glob; a plain path is in the default datastore.
+    :param local_path: a folder on the worker, which is made if need be.
+    :param overwrite: replace files of the same name; otherwise they are an error before anything moves.
+    :param allow_empty: whether a source without files is acceptable.
+    :param workspace_conn_id: id of the workspace's connection.
+
+    Returns ``source``, ``uri``, ``files``, ``bytes`` and ``manifest`` (URI of the list of what was delivered).
+    """
+
+    template_fields: Sequence[str] = ("source", "local_path", "overwrite", "allow_empty", "workspace_conn_id")
+    verb = "download"
+
+    def __init__(self, *, source: str, local_path: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.source = source
+        self.local_path = local_path
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        with self.workspace_hook() as hook:
+            source = find_source(hook.open, parse_datastore_uri(self.source), records=True)
+            with local_folder(self.local_path) as target:
+                return self.copy(hook, source, target, context)

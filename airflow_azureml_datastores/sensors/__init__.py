@@ -1,0 +1,5 @@
+"""Sensors."""
+
+from airflow_azureml_datastores.sensors.new_data import NewDataSensor
+
+__all__ = ["NewDataSensor"]

@@ -1,0 +1,116 @@
+"""Waiting for new data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.configuration import conf
+from airflow.sdk import BaseSensorOperator, PokeReturnValue
+
+from airflow_azureml_datastores.core.duration import seconds
+from airflow_azureml_datastores.core.experiment import Input, unique_slug
+from airflow_azureml_datastores.hooks.workspace import WorkspaceHook
+from airflow_azureml_datastores.operators._base import RendersValues, task_name
+from airflow_azureml_datastores.transfer.ingest import input_uri
+from airflow_azureml_datastores.transfer.watch import Watch
+from airflow_azureml_datastores.triggers.new_data import NewDataTrigger
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class NewDataSensor(RendersValues, BaseSensorOperator):
+    """Wait until there are new or changed files, and return them as a batch.
+
+    New is what no other run of the same consumer has taken. The batch is taken, and the cursor moved, by the
+    ``IngestToExperimentOperator`` that gets it, when it has succeeded: so nothing is lost or taken twice, whichever
+    task dies in between. Clearing a run gives it its own batch again.
+
+    :param path: ``azureml://`` URI or path of a folder, file or glob.
+    :param datastore: the datastore that a plain path is in; None is the workspace's default.
+    :param min_files: how many new files make a batch.
+    :param stable_for: for how long none of the new files may have changed, by the store's times: seconds, a
+        ``timedelta``, or text such as ``30s`` or ``5m``.
+    :param done_marker: name of a file that says that a folder is complete, for example ``_SUCCESS``: files count only
+        once it stands in their folder or one above, up to the watched one.
+    :param consumer: who takes the data; consumers don't affect each other. None is this task.
+    :param deferrable: wait in the triggerer, without a worker slot.
+    :param workspace_conn_id: id of the workspace's connection.
+
+    Returns ``uri``, ``files``, ``bytes``, ``manifest`` (URI of the list of files), ``consumer`` and ``batch``.
+    """
+
+    template_fields: Sequence[str] = (
+        "path",
+        "datastore",
+        "min_files",
+        "stable_for",
+        "done_marker",
+        "consumer",
+        "workspace_conn_id",
+    )
+
+    def __init__(
+        self,
+        *,
+        path: str,
+        datastore: str | None = None,
+        min_files: int = 1,
+        stable_for: float | str | timedelta = 0,
+        done_marker: str | None = None,
+        consumer: str | None = None,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        workspace_conn_id: str = WorkspaceHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.path = path
+        self.datastore = datastore
+        self.min_files = min_files
+        self.stable_for = stable_for
+        self.done_marker = done_marker
+        self.consumer = consumer
+        self.deferrable = deferrable
+        self.workspace_conn_id = workspace_conn_id
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        watch = self._watch(context)
+        with WorkspaceHook(self.workspace_conn_id) as hook:
+            files, told = watch.look(hook.open, datetime.now(UTC))
+            self.log.info("%s", told)
+            if not files:
+                return PokeReturnValue(is_done=False)
+            return PokeReturnValue(is_done=True, xcom_value=watch.record(hook.open, files))
+
+    def execute(self, context: Context) -> Any:
+        if not self.deferrable:
+            return super().execute(context)
+        return self.resume(context, deadline=datetime.now(UTC).timestamp() + self.timeout)
+
+    def resume(self, context: Context, event: Any = None, *, deadline: float) -> Any:
+        """Look again; wait in the triggerer, until the deadline, if it is not time yet.
+
+        :param deadline: seconds since the epoch.
+        """
+        found = self.poke(context)
+        if not found.is_done:
+            self.defer(
+                trigger=NewDataTrigger(self.workspace_conn_id, self._watch(context), self.poke_interval),
+                method_name="resume",
+                kwargs={"deadline": deadline},
+                timeout=timedelta(seconds=max(deadline - datetime.now(UTC).timestamp(), 0)),
+            )
+        return found.xcom_value
+
+    def _watch(self, context: Context) -> Watch:
+        ti = context["ti"]
+        return Watch(
+            uri=str(input_uri(Input(self.path, self.datastore or None))),
+            consumer=self.consumer or f"{ti.dag_id}.{ti.task_id}",
+            batch=unique_slug(ti.run_id, task_name(context)),
+            min_files=int(self.min_files),
+            stable_for=seconds(self.stable_for),
+            done_marker=self.done_marker or None,
+        )

@@ -1,0 +1,5 @@
+"""Triggers: what a deferred task waits for."""
+
+from airflow_azureml_datastores.triggers.new_data import NewDataTrigger
+
+__all__ = ["NewDataTrigger"]
