@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from airflow_azureml_datastores.core.glob import compile_glob, folder_prefix, literal_prefix
 from airflow_azureml_datastores.core.manifest import PUBLISHING, Manifest, is_data, is_visible
@@ -88,7 +88,7 @@ def find_source(open_datastore: OpenDatastore, uri: DatastoreUri, *, records: bo
     reach = extent(root, uri, records=records)
     files = {info.path[len(reach.folder) :]: info.version for info in list_published(root, reach)}
     return Source(
-        str(uri),
+        str(replace(uri, datastore=root.datastore or uri.datastore)),
         root.at(reach.folder),
         files,
         reach.covers,
