@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from operator import itemgetter
 
-from airflow_azureml_datastores.core.paths import check_relative, show
+from airflow_azureml_datastores.core.paths import MAX_NAME_BYTES, check_relative, show
 from airflow_azureml_datastores.core.store import ObjectInfo
 from airflow_azureml_datastores.errors import UnsafePath
 from airflow_azureml_datastores.stores._local_tree import MAX_SEGMENTS, RESERVED, Tree, is_reserved
@@ -140,15 +140,18 @@ class Listing:
             return None
         try:
             return os.open(real, _OPEN_FOLDER)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                return None
+            raise
 
     def _scan(self, fd: int, path: str, begin: str) -> list[_Found]:
         found: list[_Found] = []
+        is_long = not self._tree.has_room(path, MAX_NAME_BYTES)
         with os.scandir(fd) as entries:
             for entry in entries:
                 name = entry.name
-                if not name.startswith(begin) or not self._is_content(path, name):
+                if not name.startswith(begin) or not self._is_content(path, name, is_long):
                     continue
                 if entry.is_symlink():
                     real = os.path.realpath(self._tree.join(path + name))
@@ -162,13 +165,13 @@ class Listing:
         found.sort(key=itemgetter(0))
         return found
 
-    def _is_content(self, path: str, name: str) -> bool:
+    def _is_content(self, path: str, name: str, is_long: bool) -> bool:
         if name.casefold() == RESERVED:
             return False
-        if name.isascii() and "\\" not in name and ":" not in name:
+        if not is_long and name.isascii() and "\\" not in name and ":" not in name:
             return True
         try:
-            check_relative(path + name)
+            self._tree.check_name(path + name)
         except UnsafePath as error:
             log.warning("not listed in %s: %s", self._root, error)
             return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 from collections.abc import Callable
 
 from airflow_azureml_datastores.core.paths import check_relative, show
@@ -15,6 +16,8 @@ RESERVED = ".datastore"
 MAX_SEGMENTS = 254
 """How many segments a path may have: Blob storage's limit, which also bounds the folders that a listing holds open."""
 
+_PATH_MAX = 1024 if sys.platform == "darwin" else 4096
+"""Bytes of a whole path that the system's calls take, the NUL at the end included."""
 _ATTEMPTS = 20
 
 
@@ -37,6 +40,20 @@ class Tree:
         """A path below the root, unchecked."""
         return self._below + name
 
+    def check_name(self, path: str) -> None:
+        """:raises UnsafePath: no object here can have this path, wherever links may lead."""
+        check_relative(path)
+        if is_reserved(path):
+            raise UnsafePath(f"{show(path)} is in a folder {RESERVED!r}, which the store keeps for itself.")
+        if path.count("/") >= MAX_SEGMENTS:
+            raise UnsafePath(f"{show(path)} has more than {MAX_SEGMENTS} segments.")
+        if not self.has_room(path):
+            raise UnsafePath(f"{show(path)} is too long below {self.root!r}: files can have {_PATH_MAX - 1} bytes.")
+
+    def has_room(self, path: str, more: int = 0) -> bool:
+        """Whether the system's calls take the file of this path with so many bytes more."""
+        return len(os.fsencode(self.join(path))) + more < _PATH_MAX
+
     def inside(self, real: str) -> bool:
         """Whether a real path is part of the content: the root or below it, and not reserved."""
         return real == self.root or (real.startswith(self._below) and not is_reserved(real[len(self._below) :]))
@@ -46,7 +63,7 @@ class Tree:
 
         :raises UnsafePath: the path is none that an object can have, or its folder is a link that leads outside.
         """
-        check_name(path)
+        self.check_name(path)
         folder, _, name = path.rpartition("/")
         parent = os.path.realpath(self.join(folder)) if folder else self.root
         if not self.inside(parent):
@@ -74,7 +91,7 @@ class Tree:
 
     def check_room(self, path: str, place: str) -> None:
         """:raises UnsafePath: a folder has this name, or an object has the name of a folder above it."""
-        if is_folder(place) and any(os.scandir(place)):
+        if is_folder(place) and os.listdir(place):
             raise UnsafePath(f"{show(path)} is a folder in {self.root!r}; a file cannot have the same name.")
         folder = os.path.dirname(place)
         while not os.path.lexists(folder) and folder != self.root:
@@ -123,15 +140,6 @@ class Tree:
                 if not os.path.isdir(each):
                     raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), each) from None
         return {os.path.dirname(each) for each in missing}
-
-
-def check_name(path: str) -> None:
-    """:raises UnsafePath: no object can have this path, wherever links may lead."""
-    check_relative(path)
-    if is_reserved(path):
-        raise UnsafePath(f"{show(path)} is in a folder {RESERVED!r}, which the store keeps for itself.")
-    if path.count("/") >= MAX_SEGMENTS:
-        raise UnsafePath(f"{show(path)} has more than {MAX_SEGMENTS} segments.")
 
 
 def is_reserved(path: str) -> bool:

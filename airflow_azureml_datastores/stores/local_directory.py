@@ -25,7 +25,7 @@ from airflow_azureml_datastores.errors import (
 )
 from airflow_azureml_datastores.stores._local_backstage import Backstage, Draft
 from airflow_azureml_datastores.stores._local_listing import Listing
-from airflow_azureml_datastores.stores._local_tree import RESERVED, Tree, check_name, is_folder
+from airflow_azureml_datastores.stores._local_tree import RESERVED, Tree, is_folder
 from airflow_azureml_datastores.stores._posix import (
     copy_content,
     etag,
@@ -129,7 +129,7 @@ class LocalDirectoryStore(FileStore):
             os.scandir(self._tree.root).close()
 
     def check_path(self, path: str) -> None:
-        check_name(path)
+        self._tree.check_name(path)
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         self._tree.check_root()
@@ -216,6 +216,7 @@ class LocalDirectoryStore(FileStore):
             raise InvalidInput(f"of the folders {show(staged)} and {show(target)} one is inside the other.")
         with self._errors("replacing the folder", target):
             source, place = self._tree.place(staged), self._tree.place(target)
+            self._tree.check_root()
             with self._backstage.locked():
                 if not is_folder(source):
                     raise self._missing(staged)
@@ -268,6 +269,7 @@ class LocalDirectoryStore(FileStore):
         """A draft of an object; what cannot succeed is refused before any content is asked for."""
         with ExitStack() as stack:
             with self._errors("writing", path):
+                self._tree.check_root()
                 self._tree.check_room(path, self._check_condition(path, create, if_match))
                 draft = stack.enter_context(self._backstage.draft())
             yield draft
