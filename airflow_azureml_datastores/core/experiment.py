@@ -155,12 +155,14 @@ def bind_command(command: str, inputs: Mapping[str, Any], outputs: Mapping[str, 
     for found in _PLACEHOLDER.finditer(command):
         between = command[end : found.start()]
         value = str(values[found["kind"]][found["name"]])
-        quoted = None if "\0" in value else quote_after(plain + between, value)
+        if "\0" in value:
+            raise InvalidInput(f"the value of {found[0]} holds a NUL character, which no command can take.")
+        quoted = quote_after(plain + between, value)
         if quoted is None:
             raise InvalidInput(
-                f"the value of {found[0]} has characters that are special to the shell, and they cannot be quoted "
-                f"reliably where it stands: in a comment, after a here-document, backquotes, arithmetic, $'…' or "
-                f"${{…}} with an operator, or right after a backslash or $. Assign it to a variable at the command's start."
+                f"the value of {found[0]} has characters that are special to the shell and cannot be quoted reliably "
+                f"where it stands: in a comment, after a here-document, backquotes, arithmetic, $'…' or a ${{…}} with "
+                f"an operator, or right after a backslash or $. Assign it to a variable at the command's start."
             )
         bound, plain, end = bound + between + quoted, plain + between + "value", found.end()
     return bound + command[end:]
