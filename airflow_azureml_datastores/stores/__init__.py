@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
@@ -28,11 +29,14 @@ def location_class(type_name: str) -> type[Location]:
 def make_location(type_name: str, fields: Mapping[str, Any]) -> Location:
     """Build a location from its type's name and its fields, as a workspace keeps them.
 
-    A type or field that this version does not know gives an :class:`UnknownLocation`: it survives, unopened.
+    A type or field that this version does not know, or a field that it misses, gives an :class:`UnknownLocation`: it
+    survives, unopened.
     """
     if type_name not in LOCATIONS:
         return UnknownLocation(unknown_type=type_name, values=dict(fields))
     cls = location_class(type_name)
-    if not set(fields) <= set(cls.__dataclass_fields__):
+    known = dataclasses.fields(cls)
+    needed = {f.name for f in known if f.default is f.default_factory is dataclasses.MISSING}
+    if not needed <= set(fields) <= {f.name for f in known}:
         return UnknownLocation(unknown_type=type_name, values=dict(fields))
     return cls(**fields)

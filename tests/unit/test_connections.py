@@ -5,8 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-import subprocess
-import sys
+import traceback
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -429,7 +428,7 @@ ERRORS: dict[str, tuple[Connection, str]] = {
     ),
     "key in the URL field": (conn("wasb", host=f"https://contoso:{SECRET}@x.example"), "carries more than"),
     "URL of another scheme": (conn("wasb", host="abfss://fs@contoso.dfs.core.windows.net"), "not an http or https URL"),
-    "URL with a bad port": (conn("wasb", host="https://x.example:port"), "is not a URL"),
+    "URL with a bad port": (conn("wasb", host=f"https://x.example:{SECRET}"), "is not a URL"),
     "cloud": (
         conn("azure", {"tenantId": "t", "cloud_environment": "AzureGermanCloud"}, **PRINCIPAL),
         "'Azure Cloud Environment'.*is none of 'AzurePublicCloud', 'AzureUSGovernment', 'AzureChinaCloud'",
@@ -466,10 +465,7 @@ def test_error_names_connection_and_field_but_no_value(case: str) -> None:
     with pytest.raises(InvalidConnection, match=expected) as caught:
         access_of(connection)
     assert "'contoso'" in str(caught.value)
-    error: BaseException | None = caught.value
-    while error is not None and not error.__suppress_context__:
-        assert not _secrets_in(str(error))
-        error = error.__cause__ or error.__context__
+    assert not _secrets_in("".join(traceback.format_exception(caught.value)))
 
 
 def _secrets_in(text: str) -> list[str]:
@@ -529,13 +525,3 @@ def test_docs_are_fresh() -> None:
     page = Path(__file__).parents[2] / "docs" / "connections.md"
     command = f"python -m {_connection_docs.__name__} > docs/connections.md"
     assert page.read_text(encoding="utf-8") == _connection_docs.render(), f"run: {command}"
-
-
-def test_importing_the_mapping_imports_no_client() -> None:
-    heavy = ("airflow.", "azure", "obstore", "sqlalchemy", "pyarrow")
-    code = (
-        "import sys, airflow_azureml_datastores.hooks.connections\n"
-        f"print([name for name in sys.modules if name.startswith({heavy!r})])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"

@@ -1,0 +1,1 @@
+"""Workspaces: what remembers datastores by name and which one is the default."""
