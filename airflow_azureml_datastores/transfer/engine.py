@@ -8,7 +8,14 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 
 import xxhash
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from tenacity import (
+    Retrying,
+    retry_if_exception_type,
+    sleep_using_event,
+    stop_after_attempt,
+    stop_when_event_set,
+    wait_random_exponential,
+)
 
 from airflow_azureml_datastores.core.manifest import Entry
 from airflow_azureml_datastores.core.place import Place
@@ -24,18 +31,21 @@ MEMORY = 64 * 1024 * 1024
 _FILE_SHARE = 32 * 1024 * 1024
 """What one large file holds at the most: its parts being read and written."""
 _ATTEMPTS = 4
+_WAIT = 0.5
+"""Seconds up to which the first wait for a service may take; each further one twice as long."""
 
 
 class ByteBudget:
     """A semaphore of bytes: memory in use does not depend on how large or how many the files are."""
 
     def __init__(self, total: int) -> None:
-        self._free = total
+        self._total = self._free = total
         self._changed = threading.Condition()
 
     @contextmanager
     def held(self, size: int) -> Iterator[None]:
         """Hold so many bytes, at most the total, waiting until they are free."""
+        size = min(size, self._total)
         with self._changed:
             self._changed.wait_for(lambda: self._free >= size)
             self._free -= size
@@ -64,7 +74,7 @@ def run_moves(
 
     :param target: the folder that the moves' paths are relative to.
     :param arrived: called for each delivered file, from many threads.
-    :param create: never replace an object that is there.
+    :param create: never replace an object that is there, unless the move says so.
     :raises Changed: a source is no longer the version that was asked for.
     :raises PathNotFound: a source is gone.
     :raises PathExists: ``create`` and there is an object.
@@ -72,6 +82,7 @@ def run_moves(
     budget = ByteBudget(MEMORY)
     stop = threading.Event()
     waiting, turn = iter(moves), threading.Lock()
+    errors: list[BaseException] = []
 
     def work() -> None:
         try:
@@ -81,8 +92,11 @@ def run_moves(
                 if move is None:
                     return
                 with budget.held(min(move.source.size, _FILE_SHARE)):
-                    arrived(_deliver(source, target, move, progress, create, stop))
-        except BaseException:
+                    arrived(_deliver(source, target, move, progress, create and not move.replaces, stop))
+        except _Stopped:
+            return
+        except BaseException as error:
+            errors.append(error)
             stop.set()
             raise
 
@@ -90,14 +104,12 @@ def run_moves(
     if not threads:
         return
     with ThreadPoolExecutor(threads, thread_name_prefix="transfer") as pool:
-        workers = [pool.submit(work) for _ in range(threads)]
         try:
-            wait(workers)
+            wait([pool.submit(work) for _ in range(threads)])
         finally:
             stop.set()
-    errors = [error for worker in workers if (error := worker.exception())]
-    for error in sorted(errors, key=lambda e: isinstance(e, _Stopped)):
-        raise error
+    if errors:
+        raise errors[0]
 
 
 def _deliver(
@@ -106,8 +118,9 @@ def _deliver(
     """Move one file, again from its beginning if the service fails in between."""
     retry = Retrying(
         retry=retry_if_exception_type(Unavailable),
-        stop=stop_after_attempt(_ATTEMPTS),
-        wait=wait_random_exponential(multiplier=0.5, max=20),
+        stop=stop_after_attempt(_ATTEMPTS) | stop_when_event_set(stop),
+        wait=wait_random_exponential(multiplier=_WAIT, max=20),
+        sleep=sleep_using_event(stop),
         reraise=True,
     )
     return retry(_deliver_once, source, target, move, progress, create, stop)
@@ -116,6 +129,8 @@ def _deliver(
 def _deliver_once(
     source: FileStore, target: Place, move: Move, progress: Progress, create: bool, stop: threading.Event
 ) -> Entry:
+    if stop.is_set():
+        raise _Stopped
     taken, path = move.source, target.at(move.path).path
     if target.store.can_copy_from(source):
         etag = target.store.copy_from(source, taken.path, path, if_match=taken.etag, create=create)
@@ -146,6 +161,8 @@ class _Stream:
             self.digest.update(chunk)
             self.size += len(chunk)
             self._progress.moved(len(chunk))
+            if self.size > self._taken.size:
+                raise Changed(f"{self._taken.path!r} gave more than the {self._taken.size} bytes that were listed.")
             yield chunk
         if self.size != self._taken.size:
             raise Changed(f"{self._taken.path!r} gave {self.size} bytes where {self._taken.size} were listed.")

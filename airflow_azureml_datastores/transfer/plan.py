@@ -16,10 +16,12 @@ class Move:
 
     :param source: the version to take.
     :param path: where it goes, relative to the target folder.
+    :param replaces: an earlier attempt delivered what is there: it may be replaced in any case.
     """
 
     source: Version
     path: str
+    replaces: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,15 +44,11 @@ def make_plan(wanted: Mapping[str, Version], known: Mapping[str, Entry], there: 
     moves, unchanged = [], []
     for path, version in wanted.items():
         entry, present = known.get(path), there.get(path)
-        if (
-            entry is not None
-            and present is not None
-            and entry.taken == version
-            and (present.size, present.etag) == (entry.size, entry.etag)
-        ):
+        ours = entry is not None and present is not None and (present.size, present.etag) == (entry.size, entry.etag)
+        if entry is not None and ours and entry.taken == version:
             unchanged.append(entry)
         else:
-            moves.append(Move(version, path))
+            moves.append(Move(version, path, replaces=ours))
     moves.sort(key=lambda move: -move.source.size)
     return Plan(moves, unchanged)
 
