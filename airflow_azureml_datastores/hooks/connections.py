@@ -233,6 +233,23 @@ def access_of(connection: ConnectionLike, service: Service = "blob") -> Access:
     :raises InvalidConnection: a type that gives no storage credential, a field that is missing, or a value that cannot
         be used. It names connection and field, never the value.
     """
+    declared = _declared(connection)
+    filled = Filled(connection)
+    way = next(w for w in declared.ways if not w.needs or filled.get(next(iter(w.needs.values()))))
+    values = _values(filled, way)
+    server = next(filter(filled.get, declared.endpoint), None)
+    try:
+        access = way.build(service, **values)
+        if access.endpoint is None and server is not None:
+            endpoint = _ways.endpoint_from("endpoint", filled.get_endpoint(server), service)
+            return Access(access.credential, endpoint)
+    except InvalidField as error:
+        where = {**way.needs, **way.takes, "endpoint": server}[error.parameter]
+        raise InvalidConnection(f"{filled.name}: {where} {error.problem}.") from None
+    return access
+
+
+def _declared(connection: ConnectionLike) -> ConnectionType:
     conn_type = connection.conn_type or ""
     if conn_type in _RETIRED:
         raise InvalidConnection(f"connection {connection.conn_id!r} is for {_RETIRED[conn_type]}.")
@@ -241,20 +258,7 @@ def access_of(connection: ConnectionLike, service: Service = "blob") -> Access:
             f"connection {connection.conn_id!r} has type {conn_type!r}, which gives no credential for a datastore; "
             f"types that do: {', '.join(CONNECTION_TYPES)}."
         )
-    filled = Filled(connection)
-    declared = CONNECTION_TYPES[conn_type]
-    way = next(w for w in declared.ways if not w.needs or filled.get(next(iter(w.needs.values()))))
-    values = _values(filled, way)
-    fields = {**way.needs, **way.takes, "endpoint": next(filter(filled.get, declared.endpoint), None)}
-    try:
-        access = way.build(service, **values)
-        if access.endpoint is None and fields["endpoint"] is not None:
-            text = filled.get_endpoint(fields["endpoint"])
-            return Access(access.credential, _ways.endpoint_from("endpoint", text, service))
-    except InvalidField as error:
-        where = fields[error.parameter]
-        raise InvalidConnection(f"{filled.name}: {where} {error.problem}.") from None
-    return access
+    return CONNECTION_TYPES[conn_type]
 
 
 def _values(filled: Filled, way: Way) -> dict[str, str]:

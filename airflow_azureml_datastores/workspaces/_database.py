@@ -104,7 +104,7 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Transaction]:
-        """A transaction that sees one state of the database and is never in a writer's way for long."""
+        """A transaction that sees what is committed, and waits for no writer but at the moment of its commit."""
         with self._transaction(writing=False) as transaction:
             yield transaction
 
@@ -135,37 +135,7 @@ class Database:
 
     @cached_property
     def _engine(self) -> sqlalchemy.Engine:
-        import sqlalchemy
-
-        # hide_parameters: no values in messages and logs.
-        if not self._is_sqlite:
-            try:
-                return sqlalchemy.create_engine(
-                    self._url,
-                    poolclass=sqlalchemy.NullPool,
-                    hide_parameters=True,
-                    isolation_level="READ COMMITTED",
-                    connect_args={"connect_timeout": _CONNECT_TIMEOUT},
-                )
-            except ImportError:
-                raise MissingExtra("a workspace on PostgreSQL", "postgres") from None
-        engine = sqlalchemy.create_engine(
-            self._url,
-            poolclass=sqlalchemy.NullPool,
-            hide_parameters=True,
-            connect_args={"timeout": LOCK_TIMEOUT, "isolation_level": None},
-        )
-        sqlalchemy.event.listen(engine, "connect", lambda raw, _: raw.execute("PRAGMA foreign_keys = ON"))
-        # The driver would begin only before the first write, and then as a reader who may not become a writer:
-        # https://docs.sqlalchemy.org/en/20/dialects/sqlite.html#serializable-isolation-savepoints-transactional-ddl
-        sqlalchemy.event.listen(
-            engine,
-            "begin",
-            lambda connection: connection.exec_driver_sql(
-                "BEGIN IMMEDIATE" if connection.get_execution_options()["azureml_writing"] else "BEGIN"
-            ),
-        )
-        return engine
+        return _sqlite_engine(self._url) if self._is_sqlite else _postgresql_engine(self._url)
 
     def _translated(self, error: SQLAlchemyError) -> DatastoresError:
         cause = getattr(error, "orig", None)
@@ -184,6 +154,42 @@ def _sqlite_url(file: Path) -> sqlalchemy.URL:
     import sqlalchemy
 
     return sqlalchemy.URL.create("sqlite", database=str(file))
+
+
+def _sqlite_engine(url: sqlalchemy.URL) -> sqlalchemy.Engine:
+    import sqlalchemy
+
+    engine = sqlalchemy.create_engine(
+        url,
+        poolclass=sqlalchemy.NullPool,
+        hide_parameters=True,
+        connect_args={"timeout": LOCK_TIMEOUT, "isolation_level": None},
+    )
+    sqlalchemy.event.listen(engine, "connect", lambda raw, _: raw.execute("PRAGMA foreign_keys = ON"))
+    # The driver would begin only before the first write, and then as a reader who may not become a writer:
+    # https://docs.sqlalchemy.org/en/20/dialects/sqlite.html#serializable-isolation-savepoints-transactional-ddl
+    sqlalchemy.event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _begin_sqlite(connection: sqlalchemy.Connection) -> None:
+    writing = connection.get_execution_options()["azureml_writing"]
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+
+def _postgresql_engine(url: sqlalchemy.URL) -> sqlalchemy.Engine:
+    import sqlalchemy
+
+    try:
+        return sqlalchemy.create_engine(
+            url,
+            poolclass=sqlalchemy.NullPool,
+            hide_parameters=True,
+            isolation_level="READ COMMITTED",
+            connect_args={"connect_timeout": _CONNECT_TIMEOUT},
+        )
+    except ImportError:
+        raise MissingExtra("a workspace on PostgreSQL", "postgres") from None
 
 
 def _postgresql_url(text: str) -> sqlalchemy.URL:
