@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 class RendersValues:
-    """Renders the fields of this package's values (Location, Input, Output) wherever they stand in an argument."""
+    """Renders the fields of this package's values (Location, Input, Output) wherever they stand in an argument.
+
+    Azure ML's ``${{…}}`` placeholders come out as they are, though they hold what begins an expression in a template.
+    """
 
     def render_template(
         self,
@@ -27,6 +30,8 @@ class RendersValues:
     ) -> Any:
         if isinstance(content, Templated):
             return content.rendered(lambda value: self.render_template(value, context, jinja_env, seen_oids))
+        if isinstance(content, str):
+            content = content.replace("${{", "{{ '${{' }}")
         return super().render_template(content, context, jinja_env, seen_oids)  # type: ignore[misc]
 
 
