@@ -91,12 +91,12 @@ class Tree:
 
     def check_room(self, path: str, place: str) -> None:
         """:raises UnsafePath: a folder has this name, or an object has the name of a folder above it."""
-        if is_folder(place) and os.listdir(place):
+        if is_folder(place) and not _is_empty(place):
             raise UnsafePath(f"{show(path)} is a folder in {self.root!r}; a file cannot have the same name.")
         folder = os.path.dirname(place)
-        while not os.path.lexists(folder) and folder != self.root:
+        while (mode := _mode(folder)) is None and folder != self.root:
             folder = os.path.dirname(folder)
-        if not os.path.isdir(folder) and folder != self.root:
+        if mode is not None and not stat.S_ISDIR(mode):
             raise UnsafePath(f"{show(path)} cannot be in {self.root!r}, where {folder!r} is a file and no folder.")
 
     def rename(self, source: str, place: str, rename: Callable[[str, str], None]) -> set[str]:
@@ -137,7 +137,7 @@ class Tree:
             try:
                 os.mkdir(each)
             except FileExistsError:
-                if not os.path.isdir(each):
+                if not stat.S_ISDIR(_mode(each) or stat.S_IFDIR):
                     raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), each) from None
         return {os.path.dirname(each) for each in missing}
 
@@ -149,4 +149,22 @@ def is_reserved(path: str) -> bool:
 
 def is_folder(path: str) -> bool:
     """Whether there is a folder at a path, and not a link to one."""
-    return os.path.isdir(path) and not os.path.islink(path)
+    try:
+        return stat.S_ISDIR(os.lstat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def _mode(path: str) -> int | None:
+    """What is at a path, links followed; in one look, as others may be making and removing it. None is nothing."""
+    try:
+        return os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _is_empty(folder: str) -> bool:
+    try:
+        return not os.listdir(folder)
+    except FileNotFoundError:
+        return True

@@ -7,6 +7,7 @@ import logging
 import os
 import resource
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,7 +28,7 @@ from airflow_azureml_datastores.errors import (
     Unavailable,
     UnsafePath,
 )
-from airflow_azureml_datastores.stores import _local_backstage, _posix, make_location
+from airflow_azureml_datastores.stores import _local_backstage, _local_listing, _posix, local_directory, make_location
 from airflow_azureml_datastores.stores.local_directory import LocalDirectory, LocalDirectoryStore
 from tests.contract.helpers import get, paths, put
 
@@ -440,6 +441,28 @@ class TestVersions:
             with pytest.raises(Changed):
                 list(reader)
 
+    def test_time_is_that_of_the_write(self, store: LocalDirectoryStore, root: Path) -> None:
+        """To the nanosecond: the kernel's own stands still for a tick, in which two versions could look the same."""
+        for _ in range(30):
+            before = time.time_ns()
+            put(store, "a")
+            assert before <= (root / "a").stat().st_mtime_ns <= time.time_ns()
+
+    def test_source_that_changes_while_being_copied(
+        self, store: LocalDirectoryStore, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        put(store, "a", b"first")
+        copy_content = _posix.copy_content
+
+        def copy_and_tamper(source: int, target: int) -> None:
+            copy_content(source, target)
+            (root / "a").write_text("second")
+
+        monkeypatch.setattr(local_directory, "copy_content", copy_and_tamper)
+        with pytest.raises(Changed):
+            store.copy_from(store, "a", "b")
+        assert paths(store) == ["a"]
+
     def test_announced_size(self, store: LocalDirectoryStore, root: Path) -> None:
         for size in (2, 4):
             with pytest.raises(InvalidInput, match="3 came"):
@@ -612,6 +635,25 @@ class TestReplaceDirectory:
                 put(store, path.replace("target", "again"))
             store.replace_directory("again", "target")
             assert drafts(root) == [], "and deleted later"
+
+    def test_folder_that_is_replaced_in_the_moment_of_opening_it(
+        self, store: LocalDirectoryStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        put(store, "target/old1")
+        put(store, "target/old2")
+        put(store, "staged/new1")
+        put(store, "staged/new2")
+        replaced: list[bool] = []
+        try_lock = _posix.try_lock
+
+        def replace_first(fd: int, *, shared: bool = False) -> bool:
+            if not replaced:
+                replaced.append(True)
+                store.replace_directory("staged", "target")
+            return try_lock(fd, shared=shared)
+
+        monkeypatch.setattr(_local_listing, "try_lock", replace_first)
+        assert paths(store, "target/") == ["target/new1", "target/new2"]
 
 
 class TestLeftovers:

@@ -63,6 +63,15 @@ def test_modified(seconds: int, expected: datetime) -> None:
     assert _posix.modified(os.stat_result((0, 0, 0, 0, 0, 0, 0, 0, seconds, 0))) == expected
 
 
+def test_etag_heeds_every_field() -> None:
+    def version(inode: int = 5, size: int = 5, mtime: int = 5, ctime: int = 5) -> str:
+        times = {"st_mtime_ns": mtime, "st_ctime_ns": ctime}
+        return _posix.etag(os.stat_result((0, inode, 0, 0, 0, 0, size, 0, 0, 0), times))
+
+    versions = [version(), version(inode=6), version(size=6), version(mtime=6), version(ctime=6)]
+    assert len(set(versions)) == 5
+
+
 class TestRenameNew:
     @pytest.fixture(params=["native", "link", "neither"], autouse=True)
     def _system(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
