@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from airflow_azureml_datastores.core.manifest import Entry, Manifest, is_data, is_visible
+from airflow_azureml_datastores.core.manifest import Entry, Manifest
 from airflow_azureml_datastores.core.place import Place
 from airflow_azureml_datastores.core.store import Version
 from airflow_azureml_datastores.errors import (
     Changed,
     InvalidInput,
+    NoData,
     PathExists,
     PathNotFound,
     TransferIncomplete,
 )
-from airflow_azureml_datastores.transfer.engine import run_moves
+from airflow_azureml_datastores.transfer.engine import content_digest, delete_all, for_each, run_moves
 from airflow_azureml_datastores.transfer.journal import Journal
-from airflow_azureml_datastores.transfer.plan import Plan, check_targets, make_plan
-from airflow_azureml_datastores.transfer.progress import Progress, Say, human_count, human_size
-from airflow_azureml_datastores.transfer.source import Source
+from airflow_azureml_datastores.transfer.plan import Move, Plan, check_targets, make_plan
+from airflow_azureml_datastores.transfer.progress import Progress, Say, human_count, human_number, human_size
+from airflow_azureml_datastores.transfer.source import Source, check_apart
 
 _FRESH_LISTINGS = 5
 
@@ -29,13 +30,14 @@ class Delivery:
     """A source on its way into a target folder.
 
     :param target: the folder.
-    :param label: begins every progress line.
+    :param label: begins every progress line; its first word, such as ``[ingest]``, the last one.
     :param say: takes progress lines.
     :param manifest: where the manifest goes; None leaves no record, and so no way for a retry to know what is done.
     :param journal: folder for the record of an unfinished delivery.
-    :param exclusive: the folder belongs to this delivery alone: whatever else is there is removed in the end.
+    :param exclusive: the folder belongs to this delivery alone: whatever else is there is removed.
     :param overwrite: replace files that are there and were not delivered by an earlier attempt.
     :param origin: who delivers; goes into the manifest.
+    :param done: what the last line calls it.
     """
 
     source: Source
@@ -47,7 +49,13 @@ class Delivery:
     exclusive: bool = False
     overwrite: bool = False
     origin: Mapping[str, str] = field(default_factory=dict)
+    done: str = "done"
     unchanged: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self._moved: dict[str, Entry] = {}
+        self._adopted: dict[str, Entry] = {}
+        self._seconds = 0.0
 
     def check(self) -> None:
         """Find out what would go wrong, before anything moves.
@@ -56,29 +64,20 @@ class Delivery:
         :raises UnsafePath: the target cannot hold one of the names.
         :raises PathExists: a file is there and must not be overwritten.
         """
-        self._check_apart()
-        features = self.target.store.features
-        check_targets(self.source.files, case_sensitive=features.case_sensitive, any_name=features.any_name)
+        check_apart(self.source, self.target, exclusive=self.exclusive)
+        check_folder(self.target)
         for path in self.source.files:
-            self.target.store.check_path(self.target.at(path).path)
+            place = self.target.at(path)
+            place.store.check_path(place.path)
+            if self._is_manifest(place.path):
+                raise InvalidInput(f"{path!r} cannot be delivered: {place.uri} is where the list of files goes.")
         self._plan()
-
-    def _check_apart(self) -> None:
-        if self.source.folder.store.url != self.target.store.url:
-            return
-        folder = self.target.folder().path
-        written = [folder + path for path in self.source.files]
-        read = [version.path for version in self.source.files.values()]
-        if any(map(self.source.covers, written)) or (self.exclusive and any(p.startswith(folder) for p in read)):
-            raise InvalidInput(
-                f"the target {self.target.uri} lies in the source {self.source.uri}, or the other way round; "
-                f"choose another target."
-            )
 
     def move(self) -> list[Entry]:
         """Move what is not there yet. If the source changes meanwhile it is listed again, and what is new moved too.
 
         :raises Changed: a pinned source has changed, or one changes faster than it can be taken.
+        :raises NoData: the source has become empty.
         """
         for _ in range(_FRESH_LISTINGS - 1):
             try:
@@ -88,6 +87,8 @@ class Delivery:
                     raise
                 self.say(f"{self.label}  the source has changed ({error}); looking again.")
                 self.source = self.source.again()
+                if not self.source.files:
+                    raise NoData(f"the source {self.source.uri} has become empty while it was being taken.") from error
                 self.check()
         return self._move_once()
 
@@ -105,29 +106,30 @@ class Delivery:
                     f"try again."
                 )
         if self.exclusive:
-            for path in there.keys() - {entry.path for entry in entries}:
-                self.target.store.delete(self.target.at(path).path)
+            self._remove(there.keys() - {entry.path for entry in entries})
         ordered = tuple(sorted(entries, key=lambda entry: entry.path))
         manifest = Manifest(self.source.uri, self.target.folder().uri, ordered, self.origin)
         if self.manifest is not None:
             self.manifest.store.write(self.manifest.path, manifest.to_json())
         if self.journal is not None:
             Journal(self.journal).clear()
+        self._tell(entries)
         return manifest
 
     def _move_once(self) -> list[Entry]:
         plan = self._plan()
-        self.unchanged = len(plan.unchanged)
+        if self.exclusive:
+            self._remove(plan.strays)  # now, as a file may stand where a folder is needed, or the other way round
         journal = Journal(self.journal) if self.journal is not None else None
-        entries = list(plan.unchanged)
+        if journal is not None and plan.moves and not self._replaces_all:
+            journal.begin()
 
         def arrived(entry: Entry) -> None:
-            entries.append(entry)
+            self._moved[entry.path] = entry
             if journal is not None:
                 journal.add(entry)
 
-        size = sum(move.source.size for move in plan.moves)
-        progress = Progress(self.label, len(plan.moves), size, self.say)
+        progress = Progress(self.label, len(plan.moves), sum(move.source.size for move in plan.moves), self.say)
         try:
             run_moves(
                 self.source.folder.store,
@@ -135,34 +137,67 @@ class Delivery:
                 plan.moves,
                 arrived=arrived,
                 progress=progress,
-                create=not (self.overwrite or self.exclusive),
+                create=not self._replaces_all,
             )
         finally:
+            self._seconds += progress.seconds
             if journal is not None:
                 journal.flush()
-        self.say(
-            f"{self.label}  {human_count(len(plan.moves))}, {human_size(size)} in {progress.seconds:.1f} s; "
-            f"{human_count(len(plan.unchanged), 'file')} unchanged."
-        )
+        entries = plan.unchanged + [self._moved[move.path] for move in plan.moves]
+        self.unchanged = sum(entry.path not in self._moved for entry in entries)
+        if self.manifest is None:
+            self._tell(entries)
         return entries
+
+    @property
+    def _replaces_all(self) -> bool:
+        return self.overwrite or self.exclusive
 
     def _plan(self) -> Plan:
         there = self._there()
+        features = self.target.store.features
+        beside = () if self.exclusive else there
+        check_targets([*beside, *self.source.files], case_sensitive=features.case_sensitive, any_name=features.any_name)
         plan = make_plan(self.source.files, self._known(), there)
-        if not (self.overwrite or self.exclusive):
-            taken = sorted(move.path for move in plan.moves if move.path in there)
-            if taken:
-                raise PathExists(
-                    f"{self.target.at(taken[0]).uri} is there already"
-                    + (f", and {len(taken) - 1} more" if len(taken) > 1 else "")
-                    + "; pass overwrite=True to replace."
-                )
+        taken = [] if self._replaces_all else [m for m in plan.moves if m.path in there and not m.replaces]
+        if taken and self._adopt(taken, there):
+            return self._plan()
+        if taken:
+            raise PathExists(
+                f"{self.target.at(min(move.path for move in taken)).uri} is there already"
+                + (f", and {len(taken) - 1} more" if len(taken) > 1 else "")
+                + "; pass overwrite=True to replace."
+            )
         return plan
+
+    def _adopt(self, taken: Sequence[Move], there: Mapping[str, Version]) -> bool:
+        """Recognise what an interrupted attempt delivered but could not note any more, by its content.
+
+        :returns: whether any of these files is such.
+        """
+        if self.journal is None or not Journal(self.journal).begun():
+            return False
+        source, target = self.source.folder.store, self.target.store
+        copied = target.can_copy_from(source)
+
+        def compare(move: Move) -> Entry | None:
+            wanted, present = move.source, there[move.path]
+            digest = content_digest(source, wanted)
+            if digest != content_digest(target, present):
+                return None
+            return Entry(move.path, wanted.size, present.etag, wanted.path, wanted.etag, "" if copied else digest)
+
+        alike = [move for move in taken if move.source.size == there[move.path].size]
+        found = {entry.path: entry for entry in for_each(compare, alike) if entry is not None}
+        self._adopted.update(found)
+        return bool(found)
 
     def _there(self) -> dict[str, Version]:
         listing = self.target.folder().list()
-        counts = is_data if self.exclusive else is_visible
-        return {relative: info.version for relative, info in listing if counts(relative)}
+        return {relative: info.version for relative, info in listing if not self._is_manifest(info.path)}
+
+    def _is_manifest(self, path: str) -> bool:
+        return self.manifest is not None and self.manifest.store is self.target.store and self.manifest.path == path
 
     def _known(self) -> dict[str, Entry]:
         known: dict[str, Entry] = {}
@@ -175,4 +210,29 @@ class Delivery:
                 known.update((entry.path, entry) for entry in earlier.entries)
         if self.journal is not None:
             known.update(Journal(self.journal).load())
-        return known
+        return known | self._adopted | self._moved
+
+    def _remove(self, paths: Iterable[str]) -> None:
+        delete_all(self.target.store, [self.target.at(path).path for path in paths])
+
+    def _tell(self, entries: Sequence[Entry]) -> None:
+        moved = [entry for entry in entries if entry.path in self._moved]
+        self.say(
+            f"{self.label.split(' ')[0]} {self.done}: {human_count(len(moved))}, "
+            f"{human_size(sum(entry.size for entry in moved))} in {self._seconds:.1f} s; "
+            f"{human_number(len(entries) - len(moved))} unchanged"
+            + (f"; manifest {self.manifest.uri}" if self.manifest is not None else "")
+        )
+
+
+def check_folder(folder: Place) -> None:
+    """:raises InvalidInput: the store has real folders, and there is a file where this one, or one above, has to be."""
+    if folder.store.features.any_name:
+        return
+    above = folder.folder().path
+    while (above := above.rpartition("/")[0]) != "":
+        try:
+            folder.store.stat(above)
+        except PathNotFound:
+            continue
+        raise InvalidInput(f"{folder.uri} cannot be a folder: {above!r} is a file there.")

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from typing import TypeVar
 
 import xxhash
 from tenacity import (
@@ -19,10 +20,13 @@ from tenacity import (
 
 from airflow_azureml_datastores.core.manifest import Entry
 from airflow_azureml_datastores.core.place import Place
-from airflow_azureml_datastores.core.store import FileStore
+from airflow_azureml_datastores.core.store import FileStore, Version
 from airflow_azureml_datastores.errors import Changed, Unavailable
 from airflow_azureml_datastores.transfer.plan import Move
 from airflow_azureml_datastores.transfer.progress import Progress
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 WORKERS = 32
 """Files in flight: hides the latency of many small ones."""
@@ -143,7 +147,7 @@ def _deliver_once(
         progress.moved(-stream.size)
         raise
     progress.moved(0, files=1)
-    return Entry(move.path, taken.size, etag, taken.path, taken.etag, f"xxh128:{stream.digest.hexdigest()}")
+    return Entry(move.path, taken.size, etag, taken.path, taken.etag, _as_text(stream.digest))
 
 
 class _Stream:
@@ -168,9 +172,26 @@ class _Stream:
             raise Changed(f"{self._taken.path!r} gave {self.size} bytes where {self._taken.size} were listed.")
 
 
+def content_digest(store: FileStore, version: Version) -> str:
+    """The digest of what is there, as entries of a manifest have it. :raises Changed: it is another version."""
+    digest = xxhash.xxh3_128()
+    for chunk in store.read(version.path, if_match=version.etag):
+        digest.update(chunk)
+    return _as_text(digest)
+
+
+def _as_text(digest: xxhash.xxh3_128) -> str:
+    return f"xxh128:{digest.hexdigest()}"
+
+
+def for_each(do: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """Call for each item, many at once. Returns the results in the items' order; the first error is raised."""
+    if not items:
+        return []
+    with ThreadPoolExecutor(min(WORKERS, len(items)), thread_name_prefix="transfer") as pool:
+        return list(pool.map(do, items))
+
+
 def delete_all(store: FileStore, paths: Sequence[str]) -> None:
     """Delete objects, many at once."""
-    if paths:
-        with ThreadPoolExecutor(min(WORKERS, len(paths)), thread_name_prefix="delete") as pool:
-            for _ in pool.map(store.delete, paths):
-                pass
+    for_each(store.delete, paths)

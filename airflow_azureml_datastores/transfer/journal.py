@@ -8,6 +8,7 @@ import uuid
 
 from airflow_azureml_datastores.core.manifest import Entry, journal_lines, parse_journal
 from airflow_azureml_datastores.core.place import Place
+from airflow_azureml_datastores.transfer.engine import delete_all
 
 _EVERY_SECONDS = 2.0
 _EVERY_BYTES = 256 * 1024 * 1024
@@ -35,6 +36,14 @@ class Journal:
                 entries[entry.path] = entry
         return entries
 
+    def begin(self) -> None:
+        """Leave a sign, before anything is delivered, that somebody has begun."""
+        self._folder.at(f"{self._attempt}-{0:06d}.jsonl").write(b"")
+
+    def begun(self) -> bool:
+        """Whether an attempt has begun and none has ended well."""
+        return next(self._folder.list(), None) is not None
+
     def add(self, entry: Entry) -> None:
         """Note a delivered file; may be called from many threads."""
         with self._lock:
@@ -55,5 +64,4 @@ class Journal:
 
     def clear(self) -> None:
         """Remove the record: a manifest has taken its place."""
-        for _, info in list(self._folder.list()):
-            self._folder.store.delete(info.path)
+        delete_all(self._folder.store, [info.path for _, info in self._folder.list()])

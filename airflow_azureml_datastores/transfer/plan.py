@@ -28,10 +28,12 @@ class Move:
 class Plan:
     """:param moves: largest first, so that no big file is left for the end.
     :param unchanged: entries that are delivered already, in the very version that is wanted.
+    :param strays: what else is there.
     """
 
     moves: list[Move]
     unchanged: list[Entry]
+    strays: list[str]
 
 
 def make_plan(wanted: Mapping[str, Version], known: Mapping[str, Entry], there: Mapping[str, Version]) -> Plan:
@@ -50,7 +52,7 @@ def make_plan(wanted: Mapping[str, Version], known: Mapping[str, Entry], there: 
         else:
             moves.append(Move(version, path, replaces=ours))
     moves.sort(key=lambda move: -move.source.size)
-    return Plan(moves, unchanged)
+    return Plan(moves, unchanged, [path for path in there if path not in wanted])
 
 
 def check_targets(paths: Iterable[str], *, case_sensitive: bool, any_name: bool) -> None:
@@ -58,6 +60,8 @@ def check_targets(paths: Iterable[str], *, case_sensitive: bool, any_name: bool)
 
     :raises InvalidInput: two names are the same to the target, or one is a file where another needs a folder.
     """
+    if case_sensitive and any_name:
+        return
     seen: dict[str, str] = {}
     for path in paths:
         key = path if case_sensitive else path.casefold()

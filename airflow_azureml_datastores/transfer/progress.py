@@ -21,9 +21,24 @@ def human_size(size: float) -> str:
     return f"{size:.0f} {_UNITS[unit]}" if unit == 0 or size >= 100 else f"{size:.1f} {_UNITS[unit]}"
 
 
+def human_number(number: int) -> str:
+    """A whole number, thousands apart: ``1 204``."""
+    return f"{number:,}".replace(",", " ")
+
+
 def human_count(count: int, noun: str = "file") -> str:
-    """A count with its noun, thousands apart: ``1 204 files``."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}".replace(",", " ")
+    """A count with its noun: ``1 204 files``."""
+    return f"{human_number(count)} {noun}{'' if count == 1 else 's'}"
+
+
+def human_time(seconds: float) -> str:
+    """A time as people read it, in its two largest units: ``2 s``, ``3 min 20 s``, ``1 h 5 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{human_number(whole // 3600)} h {whole % 3600 // 60} min"
 
 
 @dataclass
@@ -70,10 +85,10 @@ class Progress:
         elapsed = max(now - self._started, 1e-9)
         share = self.bytes_done / self.size if self.size else self.files_done / max(self.files, 1)
         share = min(max(share, 0.0), 1.0)
-        filled = round(share * _BAR)
-        left = f"{elapsed / share - elapsed:.0f} s left" if share > 0 else "waiting"
+        filled = int(share * _BAR)
+        left = f"{human_time(elapsed / share - elapsed)} left" if share > 0 else "waiting"
         return (
-            f"{self.label}  {self.files_done:,}/{human_count(self.files)}  {human_size(self.size)}  ".replace(",", " ")
-            + f"{'█' * filled}{'░' * (_BAR - filled)}  {share:.0%}  "
-            + f"{human_size(self.bytes_done / elapsed)}/s  {left}"
+            f"{self.label}  {human_count(self.files)}  {human_size(self.size)}  "
+            f"{'█' * filled}{'░' * (_BAR - filled)}  {int(share * 100)} %  "
+            f"{human_size(self.bytes_done / elapsed)}/s  {left}"
         )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from urllib.parse import unquote
 
 from airflow_azureml_datastores.core.glob import compile_glob, folder_prefix, literal_prefix
 from airflow_azureml_datastores.core.manifest import PUBLISHING, Manifest, is_data, is_visible
 from airflow_azureml_datastores.core.place import OpenDatastore, Place
-from airflow_azureml_datastores.core.store import ObjectInfo, Version
+from airflow_azureml_datastores.core.store import FileStore, ObjectInfo, Version
 from airflow_azureml_datastores.core.uri import DatastoreUri, parse_datastore_uri
-from airflow_azureml_datastores.errors import PathNotFound, PublishInProgress
+from airflow_azureml_datastores.errors import InvalidInput, PathNotFound, PublishInProgress
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,30 @@ def _is_marked(root: Place, folder: str) -> bool:
     except PathNotFound:
         return False
     return True
+
+
+def check_apart(source: Source, target: Place, *, exclusive: bool) -> None:
+    """Refuse a target that a source would read from, or, with ``exclusive``, that would replace the source's files.
+
+    :param target: the folder.
+    :raises InvalidInput: they overlap.
+    """
+    folder = target.folder().path
+    within = _path_in(source.folder.store, target)
+    reads = within is not None and any(source.covers(f"{within}{path}") for path in source.files)
+    around = _path_in(target.store, source.folder)
+    skip = len(source.folder.folder().path)
+    replaces = around is not None and any(f"{around}{v.path[skip:]}".startswith(folder) for v in source.files.values())
+    if reads or (exclusive and replaces):
+        raise InvalidInput(
+            f"the target {target.uri} lies in the source {source.uri}, or the other way round; choose another target."
+        )
+
+
+def _path_in(store: FileStore, folder: Place) -> str | None:
+    """What a store calls a folder, which may be in another store; None if it is not within."""
+    outer, inner = store.url.rstrip("/") + "/", folder.store.url.rstrip("/") + "/"
+    return unquote(inner[len(outer) :]) + folder.folder().path if inner.startswith(outer) else None
 
 
 def from_manifest(open_datastore: OpenDatastore, manifest: Manifest) -> Source:

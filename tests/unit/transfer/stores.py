@@ -29,12 +29,14 @@ class MemoryStore(FileStore):
 
     :param features: what it can do; how it behaves follows from them.
     :param chunk: bytes per chunk of a read.
+    :param page: objects per page of a listing, which sees what changes ahead of it and not what changes behind it.
     """
 
-    def __init__(self, features: Features | None = None, *, chunk: int = 1 << 20, url: str | None = None) -> None:
+    def __init__(self, features: Features | None = None, *, chunk: int = 1 << 20, page: int = 1000) -> None:
         self.features = features or Features(server_side_copy=True, any_name=True)
-        self._url = url or f"memory://{next(_names)}"
+        self._url = f"memory://{next(_names)}"
         self._chunk = chunk
+        self._page = page
         self._objects: dict[str, _Object] = {}
         self._lock = threading.RLock()
 
@@ -49,16 +51,15 @@ class MemoryStore(FileStore):
         pass
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """A listing in pages of one object: it sees what changes ahead of it, and not what changes behind it."""
         last = ""
         while True:
             with self._lock:
-                path = min((p for p in self._objects if p.startswith(prefix) and p > last), default=None)
-                if path is None:
-                    return
-                info = self.stat(path)
-            last = path
-            yield info
+                paths = sorted(p for p in self._objects if p.startswith(prefix) and p > last)[: self._page]
+                infos = [self.stat(path) for path in paths]
+            if not infos:
+                return
+            yield from infos
+            last = paths[-1]
 
     def stat(self, path: str) -> ObjectInfo:
         found = self._find(path)
