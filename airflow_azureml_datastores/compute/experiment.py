@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from airflow_azureml_datastores.core.credentials import Anonymous
 from airflow_azureml_datastores.core.experiment import (
     ExperimentRun,
     Input,
@@ -206,5 +205,5 @@ def _workdir(scratch: Path | None) -> Iterator[tuple[Path, Place]]:
     """A folder of the run's own, which vanishes with it, and the same folder as a store."""
     with tempfile.TemporaryDirectory(prefix="azureml-run-", dir=scratch, ignore_cleanup_errors=True) as name:
         folder = Path(name).resolve()
-        with LocalDirectory(str(folder)).open(Anonymous()) as store:
+        with LocalDirectory(str(folder)).open_plain() as store:
             yield folder, Place("", store)

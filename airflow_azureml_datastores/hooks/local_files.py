@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from airflow_azureml_datastores.core.credentials import Anonymous
 from airflow_azureml_datastores.core.glob import folder_prefix, is_glob
 from airflow_azureml_datastores.core.place import Place
 from airflow_azureml_datastores.core.uri import DatastoreUri
@@ -22,7 +21,7 @@ def local_folder(path: str | Path) -> Iterator[Place]:
     """A local folder as a target; it is made if need be."""
     from airflow_azureml_datastores.stores.local_directory import LocalDirectory
 
-    with LocalDirectory(os.path.abspath(path)).create().open(Anonymous()) as store:
+    with LocalDirectory(os.path.abspath(path)).create().open_plain() as store:
         yield Place("", store)
 
 
@@ -42,5 +41,5 @@ def local_source(path: str | Path) -> Iterator[Source]:
         uri = DatastoreUri(None, name)
     if not os.path.isdir(root):
         raise InvalidInput(f"there is no folder {root!r} on this machine to take files from.")
-    with LocalDirectory(root).open(Anonymous()) as store:
+    with LocalDirectory(root).open_plain() as store:
         yield replace(find_source(lambda _: Place("", store), uri, records=True), uri=text)

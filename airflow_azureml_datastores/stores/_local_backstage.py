@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
-from airflow_azureml_datastores.stores._posix import locked, sync, try_lock
+from airflow_azureml_datastores.stores._posix import locked, try_lock
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_ATTEMPTS = 20
 
 STALE_AFTER = 24 * 60 * 60.0
 """Seconds without a change after which a draft that nobody has open is taken for the remains of a killed writer."""
@@ -28,11 +34,10 @@ class Draft:
     path: str
 
     def seal(self) -> None:
-        """Give the version its modification time, and wait until all of it is on the medium."""
+        """Give the version its modification time."""
         # The kernel's own time stands still for a tick of up to 10 ms: two versions could get the same one.
         now = time.time_ns()
         os.utime(self.fd, ns=(now, now))
-        sync(self.fd)
 
 
 class Backstage:
@@ -56,16 +61,15 @@ class Backstage:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep every other writer of this root from changing what is where. :raises FileNotFoundError: no root."""
-        self._make()
-        with locked(f"{self._path}/lock"):
+        with ExitStack() as held:
+            self._made(lambda: held.enter_context(locked(f"{self._path}/lock")))
             yield
 
     @contextmanager
     def draft(self) -> Iterator[Draft]:
         """A new draft; unless it has been renamed it is gone afterwards. :raises FileNotFoundError: no root."""
-        self._make()
         path = self.new_path()
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        fd = self._made(lambda: os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
         try:
             try_lock(fd)
             yield Draft(fd, path)
@@ -86,6 +90,25 @@ class Backstage:
                 continue
             except OSError as error:
                 log.warning("cannot delete the leftover %s: %s", entry.path, error.strerror)
+
+    def remove(self) -> None:
+        """Take the reserved folder away, unless another writer needs it."""
+        if os.path.isdir(self._path):
+            with self.locked():
+                if _remove_empty(self._tmp):
+                    os.unlink(f"{self._path}/lock")
+                    _remove_empty(self._path)
+
+    def _made(self, use: Callable[[], T]) -> T:
+        """Use the reserved folder, made anew if another store removes it in between."""
+        for _ in range(_ATTEMPTS):
+            with contextlib.suppress(FileNotFoundError):
+                self._make()
+                return use()
+            if not os.path.isdir(os.path.dirname(self._path)):
+                break
+        self._make()
+        return use()
 
     def _make(self) -> None:
         if not os.path.isdir(self._tmp):
@@ -109,3 +132,14 @@ def _delete_unused(entry: os.DirEntry[str]) -> None:
             os.unlink(entry.path)
     finally:
         os.close(fd)
+
+
+def _remove_empty(folder: str) -> bool:
+    """Remove a folder; False if there is something in it."""
+    try:
+        os.rmdir(folder)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
+            raise
+        return error.errno == errno.ENOENT
+    return True

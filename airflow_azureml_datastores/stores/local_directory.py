@@ -33,6 +33,7 @@ from airflow_azureml_datastores.stores._posix import (
     modified,
     os_errors,
     rename_new,
+    sync,
     sync_folder,
     write_all,
 )
@@ -63,6 +64,13 @@ class LocalDirectory(Location):
                 f"leave the connection out (got {type(credential).__name__})."
             )
         return LocalDirectoryStore(self.path)
+
+    def open_plain(self) -> LocalDirectoryStore:
+        """Open the folder as one that is no datastore, such as the target of a download.
+
+        Nothing is forced onto the medium, and nothing of the store's own stays behind when it is closed.
+        """
+        return LocalDirectoryStore(self.path, plain=True)
 
     def create(self) -> Self:
         """Make the root folder, and those above it, where they are missing."""
@@ -107,11 +115,13 @@ class LocalDirectoryStore(FileStore):
     instead of 13,000.
 
     :param root: absolute path of the root folder.
+    :param plain: leave it to the system when content gets onto the medium, and nothing of one's own behind.
     """
 
     features = Features(server_side_copy=True, replace_directory=True, case_sensitive=sys.platform != "darwin")
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, *, plain: bool = False) -> None:
+        self._plain = plain
         self._url = Path(root).as_uri()
         self._tree = Tree(root)
         self._backstage = Backstage(self._tree.join(RESERVED))
@@ -190,7 +200,7 @@ class LocalDirectoryStore(FileStore):
                 except FileNotFoundError:
                     return
                 left = self._tree.prune(os.path.dirname(place))
-            sync_folder(left)
+            self._sync_folders({left})
 
     def can_copy_from(self, source: FileStore) -> bool:
         return isinstance(source, LocalDirectoryStore)
@@ -231,8 +241,7 @@ class LocalDirectoryStore(FileStore):
                     os.rename(moved, source)
                     raise
                 changed.add(self._tree.prune(os.path.dirname(source)))
-            for folder in changed:
-                sync_folder(folder)
+            self._sync_folders(changed)
             self._backstage.sweep()
 
     def _swap_in(self, moved: str, place: str) -> set[str]:
@@ -248,6 +257,11 @@ class LocalDirectoryStore(FileStore):
                 os.rename(aside, place)
                 raise
         return {os.path.dirname(place)}
+
+    def close(self) -> None:
+        if self._plain:
+            with self._errors("tidying", ""):
+                self._backstage.remove()
 
     @contextmanager
     def _opened(self, path: str, if_match: str | None) -> Iterator[_Reading]:
@@ -277,13 +291,19 @@ class LocalDirectoryStore(FileStore):
     def _commit(self, draft: Draft, path: str, create: bool, if_match: str | None = None) -> str:
         with self._errors("writing", path):
             draft.seal()
+            if not self._plain:
+                sync(draft.fd)
             with self._backstage.locked():
                 place = self._check_condition(path, create, if_match)
                 changed = self._tree.rename(draft.path, place, rename_new if create else os.replace)
                 version = etag(os.fstat(draft.fd))
-            for folder in changed:
-                sync_folder(folder)
+            self._sync_folders(changed)
         return version
+
+    def _sync_folders(self, folders: set[str]) -> None:
+        if not self._plain:
+            for folder in folders:
+                sync_folder(folder)
 
     def _check_condition(self, path: str, create: bool, if_match: str | None) -> str:
         place = self._tree.place(path)

@@ -9,6 +9,7 @@ import resource
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -691,3 +692,22 @@ class TestLeftovers:
         put(store, "b")
         store.delete("a")
         assert paths(store) == ["b"]
+
+
+def test_plain_folder_is_left_as_it_was_but_for_the_files(tmp_path: Path) -> None:
+    with LocalDirectory(str(tmp_path)).open_plain() as store:
+        store.write("a/b.txt", [b"x"])
+        assert (tmp_path / ".datastore").is_dir()
+    assert [str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*")] == ["a", "a/b.txt"]
+
+
+def test_plain_folder_that_others_write_to_at_the_same_time(tmp_path: Path) -> None:
+    location = LocalDirectory(str(tmp_path))
+
+    def write(number: int) -> None:
+        with location.open_plain() as store:
+            store.write(f"{number}.txt", [b"x"], create=True)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(200)))
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(f"{n}.txt" for n in range(200))
