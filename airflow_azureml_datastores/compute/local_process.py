@@ -115,12 +115,15 @@ def environment(added: Mapping[str, str]) -> dict[str, str]:
     """The environment of a command: this process's, without Airflow's own variables.
 
     ``AIRFLOW_*`` and ``_AIRFLOW_*`` are left out, as they hold connections, the database's password and the Fernet key.
-    The folder of this Python comes last on the ``PATH``, so that there is a ``python``. Python's output is unbuffered.
+    The folder of this Python, unless it is on the ``PATH``, comes first there: ``python`` is this one, with what is
+    installed for it, also where its virtual environment is not activated. Python's output is unbuffered.
 
     :param added: wins over what is inherited.
     """
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(("AIRFLOW_", "_AIRFLOW_"))}
-    path = os.pathsep.join([inherited.get("PATH", os.defpath), str(Path(sys.executable).parent)])
+    path, python = inherited.get("PATH", os.defpath), str(Path(sys.executable).parent)
+    if python not in path.split(os.pathsep):
+        path = os.pathsep.join([python, path])
     return {**inherited, "PATH": path, "PYTHONUNBUFFERED": "1", **added}
 
 

@@ -151,10 +151,18 @@ def test_airflows_variables_stay_here(monkeypatch: pytest.MonkeyPatch, run: Run)
     assert not any("AIRFLOW" in line.partition("=")[0] for line in output)
 
 
-def test_python_is_found_last_on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "/mine:/usr/bin")
-    assert environment({})["PATH"] == f"/mine:/usr/bin:{Path(sys.executable).parent}"
+def test_python_is_the_one_that_runs_airflow(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = run.cwd / "other"
+    other.mkdir()
+    (other / "python").symlink_to("/bin/false")
+    monkeypatch.setenv("PATH", f"{other}:/usr/bin:/bin")
+    assert run("python -c 'import sys; print(sys.executable)'") == [sys.executable]
     assert environment({"PATH": "/theirs"})["PATH"] == "/theirs"
+
+
+def test_a_path_that_names_this_python_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", f"/mine:{Path(sys.executable).parent}:/usr/bin")
+    assert environment({})["PATH"] == os.environ["PATH"]
 
 
 @pytest.mark.parametrize(
