@@ -464,6 +464,20 @@ class TestVersions:
             store.copy_from(store, "a", "b")
         assert paths(store) == ["a"]
 
+    def test_other_program_is_faster(
+        self, store: LocalDirectoryStore, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Creating is one step for the system as well: what appears after the last look is not overwritten."""
+
+        def overtaken(source: str, target: str) -> None:
+            Path(target).write_text("theirs")
+            _posix.rename_new(source, target)
+
+        monkeypatch.setattr(local_directory, "rename_new", overtaken)
+        with pytest.raises(PathExists):
+            put(store, "a", b"ours", create=True)
+        assert get(store, "a") == b"theirs"
+
     def test_announced_size(self, store: LocalDirectoryStore, root: Path) -> None:
         for size in (2, 4):
             with pytest.raises(InvalidInput, match="3 came"):
