@@ -111,8 +111,8 @@ class LocalDirectoryStore(FileStore):
     for the moment of comparison and rename; other programs don't. The file system has to keep modification times
     finer than a second.
 
-    The price of two fsyncs per object, seen on a virtual disk with ext4 and 8 threads: 2,000 objects of 4 KiB a second
-    instead of 13,000.
+    The price of that are two fsyncs per object. Objects of 4 KiB from 8 threads took 2 ms each with them and 0.8 ms
+    without (ext4 on a virtual disk, a busy machine).
 
     :param root: absolute path of the root folder.
     :param plain: leave it to the system when content gets onto the medium, and nothing of one's own behind.
