@@ -10,11 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
-from airflow_azureml_datastores.core.credentials import Anonymous
 from airflow_azureml_datastores.stores import _local_backstage
-from airflow_azureml_datastores.stores.local_directory import LocalDirectory, LocalDirectoryStore
+from airflow_azureml_datastores.stores.local_directory import LocalDirectoryStore
 from tests.contract.helpers import get, paths, put
 
 PRELUDE = """
@@ -26,16 +23,6 @@ store = LocalDirectory(sys.argv[1]).open(Anonymous())
 print("ready", flush=True)
 sys.stdin.readline()
 """
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "root"
-
-
-@pytest.fixture
-def store(root: Path) -> LocalDirectoryStore:
-    return LocalDirectory(str(root)).create().open(Anonymous())
 
 
 class Started:
