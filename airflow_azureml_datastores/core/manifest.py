@@ -13,8 +13,6 @@ from airflow_azureml_datastores.errors import InvalidInput
 
 MANIFEST = "_manifest.json"
 SUCCESS = "_SUCCESS"
-PUBLISHING = "_publishing.json"
-"""Stands in a folder while a publish to it is being committed."""
 STAGING = ".staging/"
 """A datastore's folder for data that is not visible yet."""
 
@@ -23,7 +21,7 @@ _VERSION = 1
 
 def is_visible(path: str) -> bool:
     """Whether a path in a datastore is more than a trace of something unfinished."""
-    return path.rpartition("/")[2] != PUBLISHING and not path.startswith(STAGING)
+    return not path.startswith(STAGING)
 
 
 def is_data(path: str) -> bool:
@@ -54,6 +52,10 @@ class Entry:
     def taken(self) -> Version:
         """The version of the source that this entry delivered."""
         return Version(self.source, self.size, self.source_etag)
+
+    def is_at(self, there: Version | None) -> bool:
+        """Whether an object is the one that was delivered."""
+        return there is not None and (there.size, there.etag) == (self.size, self.etag)
 
     def delivered(self, folder: str) -> Version:
         """The delivered object, given the folder that ``path`` is relative to."""

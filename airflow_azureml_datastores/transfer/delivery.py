@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from airflow_azureml_datastores.core.manifest import Entry, Manifest
 from airflow_azureml_datastores.core.place import Place
@@ -34,7 +34,8 @@ class Delivery:
     :param say: takes progress lines.
     :param manifest: where the manifest goes; None leaves no record, and so no way for a retry to know what is done.
     :param journal: folder for the record of an unfinished delivery.
-    :param exclusive: the folder belongs to this delivery alone: whatever else is there is removed.
+    :param exclusive: the folder belongs to this delivery alone: whatever else is there is removed. Otherwise only what
+        an unfinished attempt of this delivery brought, and the source has no more, is.
     :param overwrite: replace files that are there and were not delivered by an earlier attempt.
     :param origin: who delivers; goes into the manifest.
     :param done: what the last line calls it.
@@ -99,8 +100,7 @@ class Delivery:
         """
         there = self._there()
         for entry in entries:
-            present = there.get(entry.path)
-            if present is None or (present.size, present.etag) != (entry.size, entry.etag):
+            if not entry.is_at(there.get(entry.path)):
                 raise TransferIncomplete(
                     f"{self.target.at(entry.path).uri} was changed or removed by somebody else during the transfer; "
                     f"try again."
@@ -118,8 +118,7 @@ class Delivery:
 
     def _move_once(self) -> list[Entry]:
         plan = self._plan()
-        if self.exclusive:
-            self._remove(plan.strays)  # now, as a file may stand where a folder is needed, or the other way round
+        self._remove(plan.strays)  # now, as a file may stand where a folder is needed, or the other way round
         journal = Journal(self.journal) if self.journal is not None else None
         if journal is not None and plan.moves and not self._replaces_all:
             journal.begin()
@@ -158,7 +157,11 @@ class Delivery:
         features = self.target.store.features
         beside = () if self.exclusive else there
         check_targets([*beside, *self.source.files], case_sensitive=features.case_sensitive, any_name=features.any_name)
-        plan = make_plan(self.source.files, self._known(), there)
+        unfinished = self._unfinished()
+        plan = make_plan(self.source.files, self._finished() | unfinished, there)
+        if not self.exclusive:
+            # Only what this very copy brought before its source changed, if it is still that.
+            plan = replace(plan, strays=[p for p in plan.strays if p in unfinished and unfinished[p].is_at(there[p])])
         taken = [] if self._replaces_all else [m for m in plan.moves if m.path in there and not m.replaces]
         if taken and self._adopt(taken, there):
             return self._plan()
@@ -199,18 +202,20 @@ class Delivery:
     def _is_manifest(self, path: str) -> bool:
         return self.manifest is not None and self.manifest.store is self.target.store and self.manifest.path == path
 
-    def _known(self) -> dict[str, Entry]:
-        known: dict[str, Entry] = {}
-        if self.manifest is not None:
-            try:
-                earlier = Manifest.from_json(self.manifest.read(), self.manifest.uri)
-            except PathNotFound:
-                pass
-            else:
-                known.update((entry.path, entry) for entry in earlier.entries)
-        if self.journal is not None:
-            known.update(Journal(self.journal).load())
-        return known | self._adopted | self._moved
+    def _finished(self) -> dict[str, Entry]:
+        """What was delivered the last time that this came to its end."""
+        if self.manifest is None:
+            return {}
+        try:
+            earlier = Manifest.from_json(self.manifest.read(), self.manifest.uri)
+        except PathNotFound:
+            return {}
+        return {entry.path: entry for entry in earlier.entries}
+
+    def _unfinished(self) -> dict[str, Entry]:
+        """What was delivered since."""
+        noted = Journal(self.journal).load() if self.journal is not None else {}
+        return noted | self._adopted | self._moved
 
     def _remove(self, paths: Iterable[str]) -> None:
         delete_all(self.target.store, [self.target.at(path).path for path in paths])

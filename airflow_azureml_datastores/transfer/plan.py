@@ -46,7 +46,7 @@ def make_plan(wanted: Mapping[str, Version], known: Mapping[str, Entry], there: 
     moves, unchanged = [], []
     for path, version in wanted.items():
         entry, present = known.get(path), there.get(path)
-        ours = entry is not None and present is not None and (present.size, present.etag) == (entry.size, entry.etag)
+        ours = entry is not None and entry.is_at(present)
         if entry is not None and ours and entry.taken == version:
             unchanged.append(entry)
         else:

@@ -7,11 +7,14 @@ from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
 from airflow_azureml_datastores.core.glob import compile_glob, folder_prefix, literal_prefix
-from airflow_azureml_datastores.core.manifest import PUBLISHING, Manifest, is_data, is_visible
+from airflow_azureml_datastores.core.manifest import Manifest, is_data, is_visible
 from airflow_azureml_datastores.core.place import OpenDatastore, Place
 from airflow_azureml_datastores.core.store import FileStore, ObjectInfo, Version
 from airflow_azureml_datastores.core.uri import DatastoreUri, parse_datastore_uri
 from airflow_azureml_datastores.errors import InvalidInput, PathNotFound, PublishInProgress
+from airflow_azureml_datastores.transfer import publish_marks
+
+_LISTINGS = 10
 
 
 @dataclass(frozen=True)
@@ -99,41 +102,25 @@ def find_source(open_datastore: OpenDatastore, uri: DatastoreUri, *, records: bo
 
 
 def list_published(root: Place, reach: Extent, *, also: str | None = None) -> list[ObjectInfo]:
-    """All objects within an extent, unless some of them are being published right now.
+    """All objects within an extent, at a moment when none of their folders was being published to.
 
     :param also: give every object of this name too, anywhere below the extent's folder.
     :raises PublishInProgress: a publish to a folder of theirs is under way, or broke off.
     """
-    found, unfinished = [], [folder for folder in _above(reach.folder) if _is_marked(root, folder)]
-    for info in root.store.list(reach.prefix if also is None else reach.folder):
-        name = info.path.rpartition("/")[2]
-        if name == PUBLISHING:
-            unfinished.append(info.path.removesuffix(PUBLISHING))
-        elif name == also or reach.covers(info.path):
-            found.append(info)
-    for folder in unfinished:
-        if any(info.path.startswith(folder) for info in found):
-            raise PublishInProgress(
-                f"a publish to {root.at(folder).uri} is not finished. Wait for it, or run the task that began it "
-                f"again: it completes what it began."
-            )
-    return found
-
-
-def _above(folder: str) -> list[str]:
-    """The folder's ancestors, the root included."""
-    parts = folder.split("/")[:-1]
-    return ["".join(f"{part}/" for part in parts[:depth]) for depth in range(len(parts))]
-
-
-def _is_marked(root: Place, folder: str) -> bool:
-    if root.store.features.replace_directory:
-        return False
-    try:
-        root.store.stat(root.at(folder + PUBLISHING).path)
-    except PathNotFound:
-        return False
-    return True
+    prefix = reach.prefix if also is None else reach.folder
+    for _ in range(_LISTINGS):
+        marks = publish_marks.state(root)
+        found = [
+            info
+            for info in root.store.list(prefix)
+            if reach.covers(info.path) or (also is not None and info.path.rpartition("/")[2] == also)
+        ]
+        if publish_marks.state(root) == marks and publish_marks.is_quiet(root, marks, reach.prefix):
+            return found
+    raise PublishInProgress(
+        f"folders of datastore {root.datastore!r} were published to all the while {root.at(prefix).uri} was listed; "
+        f"try again."
+    )
 
 
 def check_apart(source: Source, target: Place, *, exclusive: bool) -> None:
@@ -176,8 +163,23 @@ def read_manifest(open_datastore: OpenDatastore, uri: str) -> Manifest:
 
 def newest(folder: Place, files: Iterable[str], uri: str) -> Source:
     """These files of a folder, as they are now. :raises PathNotFound: one of them is gone."""
-    versions = {relative: folder.store.stat(folder.at(relative).path).version for relative in files}
-    return _exactly(folder, versions, uri, again=lambda: newest(folder, versions, uri))
+    names = list(files)
+    paths = {folder.at(relative).path for relative in names}
+    reach = Extent(folder.folder().path, _common_prefix(paths), paths.__contains__)
+    there = {info.path: info.version for info in list_published(replace(folder, path=""), reach)}
+    if gone := sorted(paths - there.keys()):
+        raise PathNotFound(
+            f"{replace(folder, path=gone[0]).uri} is gone"
+            + (f", and {len(gone) - 1} more" if len(gone) > 1 else "")
+            + f", since it was found at {uri}; look again, for example by clearing the sensor."
+        )
+    versions = {relative: there[folder.at(relative).path] for relative in names}
+    return _exactly(folder, versions, uri, again=lambda: newest(folder, names, uri))
+
+
+def _common_prefix(texts: Iterable[str]) -> str:
+    low, high = min(texts), max(texts)
+    return low[: next((at for at, (one, other) in enumerate(zip(low, high, strict=False)) if one != other), len(low))]
 
 
 def _exactly(folder: Place, files: dict[str, Version], uri: str, again: Callable[[], Source] | None = None) -> Source:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from airflow_azureml_datastores.core.credentials import Anonymous
 from airflow_azureml_datastores.core.manifest import Manifest
 from airflow_azureml_datastores.core.place import Place
 from airflow_azureml_datastores.core.store import Features, FileStore
@@ -25,27 +23,12 @@ from airflow_azureml_datastores.errors import (
     Unavailable,
     UnsafePath,
 )
-from airflow_azureml_datastores.stores.local_directory import LocalDirectory
 from airflow_azureml_datastores.transfer import delivery, engine, journal
 from airflow_azureml_datastores.transfer.copy import copy_files
 from airflow_azureml_datastores.transfer.source import Source, find_source
 from tests.unit.transfer.stores import STREAMING, MemoryStore, Moved, Plug, PlugPulled, Watched, contents, fill, opener
 
 FILES = {"a": b"", "ü/文 %20#?.csv": b"x" * 5000, "deep/er/b": b"y", "deep/c": b"z"}
-
-
-@pytest.fixture
-def local(tmp_path: Path) -> Iterator[Callable[[str], FileStore]]:
-    """Opens folders of this machine."""
-    opened: list[FileStore] = []
-
-    def open_folder(name: str) -> FileStore:
-        opened.append(LocalDirectory(str(tmp_path / name)).create().open(Anonymous()))
-        return opened[-1]
-
-    yield open_folder
-    for store in opened:
-        store.close()
 
 
 @pytest.fixture(params=["memory to memory", "streamed", "local to local", "memory to local", "local to memory"])
@@ -213,7 +196,7 @@ class TestOverlap:
         copy(find(store, path), store, target)
         assert f"{target}a.csv" in contents(store)
 
-    def test_two_datastores_one_inside_the_other(self, tmp_path: Path, local: Callable[[str], FileStore]) -> None:
+    def test_two_datastores_one_inside_the_other(self, local: Callable[[str], FileStore]) -> None:
         outer, inner = local("data %20"), local("data %20/in ner")
         fill(outer, {"a": b"x"})
         with pytest.raises(InvalidInput, match="or the other way round"):
