@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Set
+from collections.abc import Callable, Iterable, Set
+from typing import TypeVar
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
@@ -14,6 +15,8 @@ from airflow_azureml_datastores.core.datastore import BUILT_IN
 from airflow_azureml_datastores.core.experiment import unique_slug
 from airflow_azureml_datastores.core.place import OpenDatastore, Place
 from airflow_azureml_datastores.errors import Changed, PathExists, PathNotFound
+
+T = TypeVar("T")
 
 STATE_DATASTORE = BUILT_IN[0]
 _STATE = "airflow/"
@@ -32,7 +35,7 @@ class CursorFile:
 
     def load(self) -> Cursor:
         """The cursor as it is now; empty if the consumer has taken nothing yet."""
-        return self._load()[0]
+        return _again_if_others_move_it(self._load)[0]
 
     def take(self, batch: str, prints: Iterable[bytes]) -> Set[bytes]:
         """Take versions for a batch, durably. Returns those that are now the batch's; other batches have the rest.
@@ -40,18 +43,12 @@ class CursorFile:
         Taking the same for the same batch again changes nothing.
         """
         wanted = frozenset(prints)
-        retry = Retrying(
-            retry=retry_if_exception_type((Changed, PathExists)),
-            wait=wait_random_exponential(multiplier=0.05, max=2),
-            stop=stop_after_delay(120),
-            reraise=True,
-        )
-        return retry(self._take_once, batch, wanted)
+        return _again_if_others_move_it(lambda: self._take_once(batch, wanted))
 
     def _take_once(self, batch: str, wanted: frozenset[bytes]) -> Set[bytes]:
         cursor, etag = self._load()
         moved, ours = cursor.take(batch, wanted)
-        if moved is not cursor:
+        if moved != cursor:
             self._place.write(moved.to_json(), create=etag is None, if_match=etag)
         return ours
 
@@ -62,6 +59,16 @@ class CursorFile:
         except PathNotFound:
             return Cursor(), None
         return Cursor.from_json(data, self._place.uri), etag
+
+
+def _again_if_others_move_it(do: Callable[[], T]) -> T:
+    retry = Retrying(
+        retry=retry_if_exception_type((Changed, PathExists)),
+        wait=wait_random_exponential(multiplier=0.05, max=2),
+        stop=stop_after_delay(120),
+        reraise=True,
+    )
+    return retry(do)
 
 
 def transfer_record(open_datastore: OpenDatastore, task: str) -> Place:

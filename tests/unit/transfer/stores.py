@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from airflow_azureml_datastores.core.manifest import STAGING
@@ -112,6 +112,10 @@ class MemoryStore(FileStore):
             for path in [p for p in self._objects if p.startswith((f"{staged}/", f"{target}/"))]:
                 del self._objects[path]
             self._objects |= {target + path[len(staged) :]: found for path, found in moved.items()}
+
+    def touch(self, path: str, modified: datetime) -> None:
+        """Let an object look as if it had changed at another time."""
+        self._objects[path] = replace(self._objects[path], modified=modified)
 
     def _find(self, path: str) -> _Object:
         with self._lock:
