@@ -73,7 +73,8 @@ class LocalExperiment:
         """Run it all. Begun again after an interruption, it runs the command anew and replaces the outputs.
 
         :returns: ``outputs``, per output ``uri``, ``files``, ``bytes``, ``manifest`` and ``type``; ``metrics``.
-        :raises InvalidInput: a name, placeholder, mode or folder is wrong; nothing has happened yet.
+        :raises InvalidInput: a name, placeholder, mode, folder or target is wrong; nothing has happened yet.
+        :raises DatastoreNotFound: an input or output is in a datastore that is not registered; likewise.
         :raises ExperimentFailed: the command ended with an error, or did not write a file that it should have.
         """
         self._check()
@@ -98,6 +99,9 @@ class LocalExperiment:
             self.metrics not in self.outputs or self.outputs[self.metrics].type != "uri_file"
         ):
             raise InvalidInput(f"metrics={self.metrics!r} has to name an output of type 'uri_file'.")
+        for output in self.outputs.values():
+            if output.path is not None:  # a target that cannot be opened should not be found out after the command
+                open_place(self.open_datastore, parse_datastore_uri(output.path))
 
     def _find(self, name: str, value: Any) -> Source | str:
         """The files of an input, or the text that the command gets for it."""
