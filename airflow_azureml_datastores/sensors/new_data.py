@@ -87,15 +87,17 @@ class NewDataSensor(RendersValues, BaseSensorOperator):
     def execute(self, context: Context) -> Any:
         if not self.deferrable:
             return super().execute(context)
-        return self.resume(context, deadline=datetime.now(UTC).timestamp() + self.timeout)
+        return self.resume(context)
 
-    def resume(self, context: Context, event: Any = None, *, deadline: float) -> Any:
+    def resume(self, context: Context, event: Any = None, *, deadline: float | None = None) -> Any:
         """Look again; wait in the triggerer, until the deadline, if it is not time yet.
 
-        :param deadline: seconds since the epoch.
+        :param deadline: seconds since the epoch; None is the sensor's timeout from now (``dag.test`` hands on the event
+            alone).
         """
         found = self.poke(context)
         if not found.is_done:
+            deadline = deadline or datetime.now(UTC).timestamp() + self.timeout
             self.defer(
                 trigger=NewDataTrigger(self.workspace_conn_id, self._watch(context), self.poke_interval),
                 method_name="resume",
