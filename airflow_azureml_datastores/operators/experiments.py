@@ -20,7 +20,7 @@ from airflow_azureml_datastores.transfer.publish import Policy, publish
 from airflow_azureml_datastores.transfer.source import from_manifest, read_manifest
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import Context, XComArg
 
     from airflow_azureml_datastores.compute.local_process import LocalProcess
 
@@ -50,7 +50,7 @@ class IngestToExperimentOperator(WorkspaceOperator):
         self,
         *,
         experiment: str,
-        inputs: Mapping[str, str | Input | Mapping[str, Any]],
+        inputs: Mapping[str, str | Input | Mapping[str, Any] | XComArg],
         mode: IngestMode = "copy",
         run: str | None = None,
         **kwargs: Any,
@@ -110,7 +110,7 @@ class RunExperimentOperator(WorkspaceOperator):
         *,
         experiment: str,
         command: str,
-        inputs: Mapping[str, Any] | None = None,
+        inputs: Mapping[str, Any] | XComArg | None = None,
         outputs: Mapping[str, Output | str | None] | None = None,
         code: str | None = None,
         env: Mapping[str, str] | None = None,
@@ -122,7 +122,7 @@ class RunExperimentOperator(WorkspaceOperator):
         super().__init__(**kwargs)
         self.experiment = experiment
         self.command = command
-        self.inputs = inputs
+        self.inputs: Any = inputs
         self.outputs = outputs
         self.code = code
         self.env = env
@@ -189,10 +189,10 @@ class PublishOutputsOperator(WorkspaceOperator):
     template_fields: Sequence[str] = ("run", "outputs", "policy", "workspace_conn_id")
 
     def __init__(
-        self, *, run: Mapping[str, Any], outputs: Mapping[str, str], policy: Policy = "fail", **kwargs: Any
+        self, *, run: Mapping[str, Any] | XComArg, outputs: Mapping[str, str], policy: Policy = "fail", **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        self.run = run
+        self.run: Any = run
         self.outputs = outputs
         self.policy = policy
 
