@@ -1,0 +1,305 @@
+"""Credentials and patience for the clients of Azure storage: the Azure SDKs, obstore, and plain pipelines."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import os
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
+
+from airflow_azureml_datastores.core.credentials import (
+    AccessToken,
+    AccountKey,
+    Anonymous,
+    Credential,
+    Identity,
+    Login,
+    SasToken,
+    ServicePrincipal,
+)
+from airflow_azureml_datastores.errors import InvalidConnection
+
+if TYPE_CHECKING:
+    from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential, TokenCredential
+    from azure.core.pipeline import PipelineRequest, PipelineResponse
+    from azure.core.pipeline.policies import RetryPolicy
+    from azure.core.pipeline.transport import RequestsTransport
+    from obstore.store import AzureCredential as ObstoreCredential
+    from obstore.store import ClientConfig
+
+SCOPE = "https://storage.azure.com/.default"
+"""What tokens are asked for: the same audience in every cloud."""
+
+CONNECTIONS = 64
+"""Connections that are kept open to one host; as many threads may use a store without waiting or reconnecting."""
+
+_DOWNLOAD_BLOCK = 256 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long the clients go on trying.
+
+    :param retries: attempts after the first; the first of them follows at once.
+    :param backoff: seconds before the next; doubles with each. A service that asks for a pause (Retry-After) gets it.
+    :param timeout: seconds without a connection, or without a byte, after which an attempt has failed.
+    """
+
+    retries: int = 6
+    backoff: float = 0.8
+    timeout: float = 60
+
+    def retry_policy(self) -> RetryPolicy[Any, Any]:
+        """azure-core's policy: unlike that of the storage SDKs it retries 429, and heeds Retry-After."""
+        from azure.core.pipeline.policies import RetryPolicy
+
+        class StorageRetryPolicy(RetryPolicy[Any, Any]):
+            def send(self, request: PipelineRequest[Any]) -> PipelineResponse[Any, Any]:
+                """Take on the storage SDKs' talk with their own policy, which is about secondary locations."""
+                for option in ("hosts", "location_mode"):
+                    request.context.options.pop(option, None)
+                response = super().send(request)
+                response.http_response.location_mode = "primary"
+                return response
+
+            def get_backoff_time(self, settings: dict[str, Any]) -> float:
+                """Scattered, so that threads that failed together do not come back together."""
+                return super().get_backoff_time(settings) * random.uniform(0.5, 1.5)
+
+        return StorageRetryPolicy(
+            retry_total=self.retries,
+            retry_connect=self.retries,
+            retry_read=self.retries,
+            retry_status=self.retries,
+            retry_backoff_factor=self.backoff,
+            retry_backoff_max=60,
+        )
+
+    def transport(self) -> RequestsTransport:
+        """A pool of connections, for any number of threads; closing it is its user's job."""
+        import requests
+        from azure.core.pipeline.transport import RequestsTransport
+
+        session = requests.Session()
+        for scheme in ("https://", "http://"):
+            session.mount(scheme, requests.adapters.HTTPAdapter(pool_maxsize=CONNECTIONS))
+        return RequestsTransport(
+            session=session,
+            connection_timeout=self.timeout,
+            read_timeout=self.timeout,
+            connection_data_block_size=_DOWNLOAD_BLOCK,
+        )
+
+    def obstore_options(self) -> ClientConfig:
+        options: ClientConfig = {"timeout": f"{self.timeout:g}s", "connect_timeout": f"{min(self.timeout, 10):g}s"}
+        bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+        if bundle:  # which the SDKs' transport trusts: one rule for both clients
+            with open(bundle, "rb") as certificates:
+                options["root_certificate"] = certificates.read()
+        return options
+
+
+class AzureAccess:
+    """A credential of ours in the forms that the clients of one storage account take.
+
+    :param credential: how to get in.
+    :param account_name: whose key it is, if it is one.
+    :param url: of the service; a bearer token is only sent over https.
+    :raises InvalidConnection: a storage account cannot use this kind of credential, or it is malformed.
+    """
+
+    def __init__(self, credential: Credential, account_name: str, url: str) -> None:
+        self.credential = _checked(credential, url)
+        self.account_name = account_name
+        self.sdk = _sdk_credential(self.credential, account_name)
+
+    def __repr__(self) -> str:
+        return f"AzureAccess({describe(self.credential)})"
+
+    def auth_policies(self) -> list[Any]:
+        """What signs the requests of a pipeline of ours."""
+        from azure.core.credentials import AzureSasCredential
+        from azure.core.pipeline.policies import AzureSasCredentialPolicy, BearerTokenCredentialPolicy
+
+        if isinstance(self.credential, Anonymous):
+            return []
+        if isinstance(self.credential, AccountKey):
+            return [shared_key_policy(self.account_name, self.credential.key)]
+        if isinstance(self.sdk, AzureSasCredential):
+            return [AzureSasCredentialPolicy(self.sdk)]
+        return [BearerTokenCredentialPolicy(self.token_credential, SCOPE)]
+
+    def obstore_provider(self) -> Callable[[], ObstoreCredential] | None:
+        """What obstore calls for the credential; None if there is none. So it is in no configuration of obstore's."""
+        credential = self.credential
+        if isinstance(credential, Anonymous):
+            return None
+        if isinstance(credential, AccountKey):
+            return lambda: {"access_key": credential.key, "expires_at": None}
+        if isinstance(credential, SasToken):
+            return lambda: {"sas_token": credential.token, "expires_at": None}
+
+        def token() -> ObstoreCredential:
+            found = self.token_credential.get_token(SCOPE)
+            return {"token": found.token, "expires_at": datetime.fromtimestamp(found.expires_on, UTC)}
+
+        return token
+
+    @property
+    def token_credential(self) -> TokenCredential:
+        """:raises TypeError: the credential is none that makes tokens."""
+        if self.sdk is None or not hasattr(self.sdk, "get_token"):
+            raise TypeError(f"{describe(self.credential)} makes no tokens")
+        return self.sdk
+
+
+class _GivenToken:
+    """A token of somebody else's, as azure-core takes it. How long it lasts is not known, the service will tell."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def get_token(self, *scopes: str, **_: Any) -> Any:
+        from azure.core.credentials import AccessToken as SdkToken
+
+        return SdkToken(self._token, int(time.time()) + 3600)
+
+
+def describe(credential: Credential) -> str:
+    """The credential as messages call it."""
+    match credential:
+        case AccountKey():
+            return "the account key"
+        case SasToken(token):
+            return f"the SAS token{_expired(token)}"
+        case ServicePrincipal(client_id=client):
+            return f"the service principal {client}"
+        case Identity(kind="default", client_id=client):
+            return f"the worker's default identity{f' ({client})' if client else ''}"
+        case Identity(kind=kind, client_id=client):
+            return f"the {kind} identity{f' {client}' if client else ' of the worker'}"
+        case AccessToken():
+            return "the access token"
+        case Anonymous():
+            return "anonymous access"
+        case Login():
+            return "a user name and password"
+
+
+def _expired(sas_token: str) -> str:
+    """https://learn.microsoft.com/rest/api/storageservices/create-service-sas#specify-the-signature-validity-interval"""
+    until = dict(parse_qsl(sas_token)).get("se", "")
+    try:
+        moment = datetime.fromisoformat(until)
+    except ValueError:
+        return ""
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return f" (it expired at {until})" if moment < datetime.now(UTC) else ""
+
+
+def _checked(credential: Credential, url: str) -> Credential:
+    """The credential, tidied. :raises InvalidConnection: it is of no use here."""
+    match credential:
+        case AccountKey(key):
+            try:
+                base64.b64decode(key, validate=True)
+            except (binascii.Error, ValueError):
+                raise InvalidConnection("the account key is not base64 text, so it cannot be complete.") from None
+            if not key:
+                raise InvalidConnection("the account key is empty.")
+        case SasToken(token):
+            tidy = token.strip().lstrip("?")
+            if "sig" not in dict(parse_qsl(tidy)):
+                raise InvalidConnection("the SAS token has no signature ('sig='), so it cannot be complete.")
+            return SasToken(tidy)
+        case Login():
+            raise InvalidConnection(
+                "a storage account takes no user name and password: give an account key, a SAS token, a service "
+                "principal, an identity or an access token."
+            )
+        case ServicePrincipal() | Identity() | AccessToken() if urlsplit(url).scheme != "https":
+            raise InvalidConnection(f"{describe(credential)} may only travel over https, and {url} is not.")
+        case _:
+            pass
+    return credential
+
+
+def _sdk_credential(
+    credential: Credential, account_name: str
+) -> AzureNamedKeyCredential | AzureSasCredential | TokenCredential | None:
+    from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
+
+    match credential:
+        case AccountKey(key):
+            return AzureNamedKeyCredential(account_name, key)
+        case SasToken(token):
+            return AzureSasCredential(token)
+        case AccessToken(token):
+            return _GivenToken(token)
+        case ServicePrincipal() | Identity():
+            return _identity_credential(credential)
+        case _:
+            return None
+
+
+def _identity_credential(credential: ServicePrincipal | Identity) -> TokenCredential:
+    from azure.identity import (
+        ClientSecretCredential,
+        DefaultAzureCredential,
+        ManagedIdentityCredential,
+        WorkloadIdentityCredential,
+    )
+
+    cloud: dict[str, Any] = {"authority": credential.authority} if credential.authority else {}
+    if isinstance(credential, ServicePrincipal):
+        return ClientSecretCredential(credential.tenant_id, credential.client_id, credential.client_secret, **cloud)
+    client: dict[str, Any] = {"client_id": credential.client_id} if credential.client_id else {}
+    tenant: dict[str, Any] = {"tenant_id": credential.tenant_id} if credential.tenant_id else {}
+    if credential.kind == "managed":
+        return ManagedIdentityCredential(**client)
+    if credential.kind == "workload":
+        return WorkloadIdentityCredential(**client, **tenant, **cloud)
+    named = {f"{identity}_{name}": value for name, value in client.items() for identity in _NAMED_IDENTITIES}
+    tenants = {"workload_identity_tenant_id": credential.tenant_id} if tenant else {}
+    return DefaultAzureCredential(**named, **tenants, **cloud)
+
+
+_NAMED_IDENTITIES = ("managed_identity", "workload_identity")
+
+
+def shared_key_policy(account_name: str, key: str) -> Any:
+    """Sign requests without a body with the account's key.
+
+    https://learn.microsoft.com/rest/api/storageservices/authorize-with-shared-key
+    """
+    from azure.core.pipeline.policies import SansIOHTTPPolicy
+
+    class SharedKeyPolicy(SansIOHTTPPolicy[Any, Any]):
+        def on_request(self, request: PipelineRequest[Any]) -> None:
+            http = request.http_request
+            http.headers["x-ms-date"] = formatdate(usegmt=True)
+            parts = urlsplit(http.url)
+            named = sorted((n.lower(), v) for n, v in http.headers.items() if n.lower().startswith("x-ms-"))
+            query = sorted((n.lower(), v) for n, v in parse_qsl(parts.query, keep_blank_values=True))
+            text = "\n".join(
+                [
+                    http.method,
+                    *[""] * 11,  # headers that only requests with a body, a range or a condition have
+                    *(f"{name}:{value}" for name, value in named),
+                    f"/{account_name}{parts.path}",
+                    *(f"{name}:{value}" for name, value in query),
+                ]
+            )
+            signature = hmac.new(base64.b64decode(key), text.encode(), hashlib.sha256).digest()
+            http.headers["Authorization"] = f"SharedKey {account_name}:{base64.b64encode(signature).decode()}"
+
+    return SharedKeyPolicy()

@@ -1,0 +1,124 @@
+"""One container as its clients see it: obstore for speed, the SDK for all that obstore cannot be trusted with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlsplit
+
+from airflow_azureml_datastores.core.paths import show
+from airflow_azureml_datastores.errors import AccessDenied, DatastoresError, PathNotFound, Unavailable, UnsafePath
+from airflow_azureml_datastores.stores._azure import AzureAccess, Patience, describe
+from airflow_azureml_datastores.stores._azure_errors import CODES, AzureErrors, class_of, code_of
+from airflow_azureml_datastores.stores._blob_listing import BlobListing
+from airflow_azureml_datastores.stores._blob_names import check_blob_name, has_empty_segment, is_plain
+
+if TYPE_CHECKING:
+    from azure.storage.blob import BlobClient
+    from obstore.store import AzureStore
+
+PART = 8 << 20
+"""Bytes per request of a big object, and per request in all of a small one."""
+PARTS_AT_ONCE = 4
+"""Requests that one big object has in flight: what its memory is made of."""
+
+_obstore_process: int | None = None
+
+
+class BlobContainer:
+    """The clients of one container, opened together.
+
+    Hot calls go to obstore first, one attempt each. Whatever it fails at without a clear answer of the service is done
+    again through the SDK, which knows the service's codes, pauses as the service asks, and has the retries.
+
+    :param account_url: of the account's Blob service, without a trailing slash.
+    """
+
+    def __init__(self, account_url: str, name: str, access: AzureAccess, patience: Patience) -> None:
+        from azure.storage.blob import ContainerClient
+
+        self.account_url = account_url
+        self.name = name
+        self.url = f"{account_url}/{name}"
+        self.access = access
+        self.errors = AzureErrors(self.url, describe(access.credential))
+        self._patience = patience
+        self._transport = patience.transport()
+        self._sdk = ContainerClient(
+            account_url, name, credential=access.sdk, retry_policy=patience.retry_policy(), transport=self._transport
+        )
+        self.listing = BlobListing(
+            f"{account_url}/{quote(name)}", [patience.retry_policy(), *access.auth_policies()], self._transport
+        )
+
+    def blob(self, path: str) -> BlobClient:
+        """The SDK's client of one blob, for a name that the service holds exactly.
+
+        :raises UnsafePath: it does not.
+        """
+        check_blob_name(path)
+        if has_empty_segment(path) and not self._is_flat:
+            raise UnsafePath(f"{show(path)} is no name for {self.url}: a hierarchical namespace drops empty segments.")
+        return self._sdk.get_blob_client(path)
+
+    def obstore(self, path: str) -> AzureStore | None:
+        """The fast client; None where it may not be used.
+
+        That is for names that it bends, and in a process that was forked from one in which it has been used: there its
+        calls would never return.
+        """
+        global _obstore_process
+        if not is_plain(path):
+            return None
+        if _obstore_process is None:
+            _obstore_process = os.getpid()
+        return self._obstore if _obstore_process == os.getpid() else None
+
+    def clear_answer(self, error: Exception, path: str) -> DatastoresError | None:
+        """What an error of obstore means, if that is the service's last word; None if the SDK should ask again."""
+        from obstore.exceptions import AlreadyExistsError, PreconditionError
+
+        final = isinstance(error, AlreadyExistsError | PreconditionError) or code_of(error) in CODES
+        if not final or class_of(error, of_path=True) is Unavailable:
+            return None
+        return self.errors.translate(error, path)
+
+    def check_is_file(self, path: str, metadata: Mapping[str, str]) -> None:
+        """:raises PathNotFound: the metadata is that of a directory, which looks like an empty blob otherwise."""
+        if metadata.get("hdi_isfolder", "").lower() == "true":
+            raise PathNotFound(f"{show(path)} in {self.url}: it is a directory, no file.")
+
+    def close(self) -> None:
+        self._sdk.close()
+
+    @cached_property
+    def _obstore(self) -> AzureStore:
+        from obstore.store import AzureStore
+
+        # Set here, all of these, as obstore takes from the environment what it is not told.
+        config = {
+            "account_name": self.access.account_name,
+            "endpoint": self.account_url,
+            "use_emulator": False,
+            "use_fabric_endpoint": False,
+        }
+        provider = self.access.obstore_provider()
+        options = self._patience.obstore_options() | {"allow_http": urlsplit(self.account_url).scheme == "http"}
+        return AzureStore(
+            self.name,
+            config={**config, "skip_signature": provider is None},
+            client_options=options,
+            retry_config={"max_retries": 0},
+            credential_provider=provider,
+        )
+
+    @cached_property
+    def _is_flat(self) -> bool:
+        """Whether names may have empty segments. Unless the service says so they may not."""
+        try:
+            with self.errors.translated():
+                return not self._sdk.get_account_information().get("is_hns_enabled")
+        except AccessDenied:
+            return False

