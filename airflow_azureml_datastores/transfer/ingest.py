@@ -21,7 +21,7 @@ from airflow_azureml_datastores.core.uri import SCHEME, DatastoreUri, parse_data
 from airflow_azureml_datastores.errors import InvalidInput, NoData
 from airflow_azureml_datastores.transfer.cursors import CursorFile
 from airflow_azureml_datastores.transfer.delivery import Delivery
-from airflow_azureml_datastores.transfer.progress import Say
+from airflow_azureml_datastores.transfer.progress import Say, human_count, human_size
 from airflow_azureml_datastores.transfer.source import Source, find_source, from_manifest, newest, read_manifest
 
 
@@ -51,6 +51,10 @@ class _Ingest:
         manifest = Manifest(source.uri, source.folder.folder().uri, tuple(entries), self.delivery.origin)
         assert record is not None
         record.store.write(record.path, manifest.to_json())
+        self.delivery.say(
+            f"[ingest] done: {human_count(manifest.files)}, {human_size(manifest.size)} left where they are; "
+            f"manifest {record.uri}"
+        )
         return manifest
 
 
