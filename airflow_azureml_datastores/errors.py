@@ -26,7 +26,8 @@ Each error also inherits the Python error that a caller who does not know this p
     ├── ExperimentFailed                   the experiment's command ended with an error
     └── MissingExtra (ImportError)         an optional client is not installed
 
-Messages name the thing and the remedy, and never contain a secret.
+Messages name the thing and the remedy, and never contain a secret. An error's ``args`` are what it was made with, so
+that copying and pickling make the same one again.
 """
 
 from __future__ import annotations
@@ -68,14 +69,15 @@ class DatastoreNotFound(NotFound):
     """
 
     def __init__(self, name: str, workspace: str, registered: Iterable[str]) -> None:
-        names = sorted(registered)
+        super().__init__(name, workspace, sorted(registered))
+        self.name = name
+
+    def __str__(self) -> str:
+        name, workspace, names = self.args
         by_fold = {n.casefold(): n for n in names}
         near = difflib.get_close_matches(name.casefold(), by_fold, n=1)
         hint = f" Did you mean {by_fold[near[0]]!r}?" if near else ""
-        super().__init__(
-            f"no datastore {name!r} in workspace {workspace}.{hint} Registered: {', '.join(names) or 'none'}."
-        )
-        self.name = name
+        return f"no datastore {name!r} in workspace {workspace}.{hint} Registered: {', '.join(names) or 'none'}."
 
 
 class ContainerNotFound(NotFound):
@@ -142,8 +144,11 @@ class ExperimentFailed(DatastoresError):
     """
 
     def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
+        super().__init__(message, exit_code)
         self.exit_code = exit_code
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class MissingExtra(DatastoresError, ImportError):
@@ -154,4 +159,8 @@ class MissingExtra(DatastoresError, ImportError):
     """
 
     def __init__(self, purpose: str, extra: str) -> None:
-        super().__init__(f"{purpose} needs: pip install 'airflow-azureml-datastores[{extra}]'")
+        super().__init__(purpose, extra)
+
+    def __str__(self) -> str:
+        purpose, extra = self.args
+        return f"{purpose} needs: pip install 'airflow-azureml-datastores[{extra}]'"
