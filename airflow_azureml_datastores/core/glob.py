@@ -28,7 +28,7 @@ def literal_prefix(pattern: str) -> str:
     while (found := _MAGIC.search(rest)) is not None:
         prefix += rest[: found.start()]
         rest = rest[found.start() :]
-        if rest[:1] == "[" and rest[2:3] == "]" and rest[1] != "!":  # an escaped character
+        if rest[:1] == "[" and rest[2:3] == "]" and rest[1] not in "!/":  # an escaped character
             prefix, rest = prefix + rest[1], rest[3:]
         else:
             return prefix
@@ -44,32 +44,38 @@ def folder_prefix(pattern: str) -> str:
 @lru_cache(maxsize=256)
 def compile_glob(pattern: str) -> re.Pattern[str]:
     """Compile a pattern; use ``fullmatch`` on whole paths."""
+    *folders, last = pattern.split("/")
     parts: list[str] = []
+    for folder in folders:
+        part = "(?:.*/)?" if folder == "**" else _segment(folder) + "/"
+        if folder != "**" or parts[-1:] != [part]:  # several in a row are as one, and would take for ever
+            parts.append(part)
+    parts.append(".*" if last == "**" else _segment(last))
+    return re.compile("".join(parts), re.DOTALL)
+
+
+def _segment(pattern: str) -> str:
+    """The regular expression of the part of a pattern between two slashes."""
+    pieces = [""]  # between the stars
     i = 0
     while i < len(pattern):
         char = pattern[i]
-        at_start = i == 0 or pattern[i - 1] == "/"
-        if at_start and pattern.startswith("**/", i):
-            parts.append("(?:.*/)?")
-            i += 3
-        elif at_start and pattern[i:] == "**":
-            parts.append(".*")
-            i += 2
-        elif char == "*":
-            parts.append("[^/]*")
-            i += 1
+        if char == "*":
+            pieces.append("")
         elif char == "?":
-            parts.append("[^/]")
-            i += 1
+            pieces[-1] += "[^/]"
         elif char == "[" and (end := _class_end(pattern, i)) is not None:
-            body = pattern[i + 1 : end]
-            negate, body = ("^", body[1:]) if body[0] == "!" else ("", body)
-            parts.append(f"(?!/)[{negate}{_class_body(body)}]")
-            i = end + 1
+            pieces[-1] += _class(pattern[i + 1 : end])
+            i = end
         else:
-            parts.append(re.escape(char))
-            i += 1
-    return re.compile("".join(parts), re.DOTALL)
+            pieces[-1] += re.escape(char)
+        i += 1
+    first, *rest = pieces
+    if not rest:
+        return first
+    # Where a piece is found first will do, so none is looked for again: time does not explode with the stars.
+    middle = "".join(f"(?>[^/]*?{piece})" for piece in rest[:-1] if piece)
+    return f"{first}{middle}[^/]*{rest[-1]}"
 
 
 def _class_end(pattern: str, start: int) -> int | None:
@@ -79,14 +85,22 @@ def _class_end(pattern: str, start: int) -> int | None:
     return None if end < 0 else end
 
 
+def _class(body: str) -> str:
+    """The regular expression of a class, given what is between its brackets."""
+    negate, body = ("^", body[1:]) if body[0] == "!" else ("", body)
+    if allowed := _class_body(body):
+        return f"(?!/)[{negate}{allowed}]"
+    return "[^/]" if negate else "(?!)"
+
+
 def _class_body(body: str) -> str:
     """The inside of a character class in regex syntax: only ``-`` between two characters keeps a meaning."""
     out = ""
     i = 0
     while i < len(body):
         if i + 2 < len(body) and body[i + 1] == "-":
-            low, high = sorted((body[i], body[i + 2]))
-            out += f"{re.escape(low)}-{re.escape(high)}"
+            if body[i] <= body[i + 2]:  # like Python's, a range from high to low has nothing in it
+                out += f"{re.escape(body[i])}-{re.escape(body[i + 2])}"
             i += 3
         else:
             out += re.escape(body[i])
