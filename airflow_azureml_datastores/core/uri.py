@@ -115,6 +115,8 @@ def parse_uri(text: str) -> Uri:
     """
     if not isinstance(text, str) or not text.strip():
         raise InvalidUri(f"an azureml:// URI or a path is needed, got {text!r}.")
+    if text[0].isspace() and re.match(r"\s*(azureml:|[a-zA-Z][a-zA-Z0-9+.\-]*://)", text):
+        raise InvalidUri("there is white space before the URI; remove it.")
     if text.startswith(SCHEME):
         return _parse_long(text, text[len(SCHEME) :])
     if text.startswith("azureml:"):
@@ -179,5 +181,5 @@ def _parse_path(text: str, raw: str | None) -> tuple[str, bool]:
 def _decode(text: str, raw: str) -> str:
     try:
         return unquote_to_bytes(raw).decode()
-    except UnicodeDecodeError:
-        raise InvalidUri(f"{text!r}: the percent-encoded bytes are not UTF-8.") from None
+    except UnicodeError:
+        raise InvalidUri(f"{text!r}: the path, percent-encoded bytes decoded, is not UTF-8.") from None
