@@ -68,7 +68,7 @@ class Cursor:
             document = json.loads(data)
             if document["version"] != _VERSION:
                 raise InvalidInput(f"{where} is a cursor of version {document['version']}, not {_VERSION}.")
-            taken = {name: _unpack(base64.b64decode(text)) for name, text in document["batches"].items()}
+            taken = {name: _unpack(base64.b64decode(text, validate=True)) for name, text in document["batches"].items()}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             if isinstance(error, InvalidInput):
                 raise
@@ -77,4 +77,6 @@ class Cursor:
 
 
 def _unpack(packed: bytes) -> frozenset[bytes]:
+    if len(packed) % _WIDTH:
+        raise ValueError("a batch is cut off")
     return frozenset(packed[i : i + _WIDTH] for i in range(0, len(packed), _WIDTH))
