@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
 from airflow_azureml_datastores.core.shell import quote_after
@@ -82,7 +82,7 @@ class ExperimentRun:
                 f"{self.experiment!r} is not an experiment name: letters, digits, '-' and '_', "
                 f"starting with a letter or digit."
             )
-        if not self.run or slug(self.run) != self.run:
+        if not isinstance(self.run, str) or not self.run or slug(self.run) != self.run:
             raise InvalidName(f"{self.run!r} is not a run name: letters, digits, '-', '_' and '.'.")
 
     @property
@@ -104,7 +104,7 @@ def slug(text: str) -> str:
 def unique_slug(text: str, *also: str) -> str:
     """A slug that differs whenever the texts differ; only the first one is readable in it."""
     digest = hashlib.sha256("\0".join((text, *also)).encode()).hexdigest()[:8]
-    return f"{slug(text)[:120]}-{digest}"
+    return slug(f"{slug(text)[:120]}-{digest}")
 
 
 def check_binding_names(kind: str, names: Iterable[str]) -> None:
@@ -127,7 +127,7 @@ def check_command(command: str, inputs: Iterable[str], outputs: Iterable[str]) -
     known = {"inputs": sorted(inputs), "outputs": sorted(outputs)}
     for found in _PLACEHOLDER.finditer(command):
         kind, name = found["kind"], found["name"]
-        if kind not in known:
+        if kind not in known or name is None:
             raise InvalidInput(
                 f"unknown placeholder {found[0]} in the command: use ${{{{inputs.x}}}} or ${{{{outputs.y}}}}."
             )
@@ -136,7 +136,7 @@ def check_command(command: str, inputs: Iterable[str], outputs: Iterable[str]) -
                 f"the command uses {found[0]}, but there is no {kind[:-1]} {name!r}; "
                 f"{kind}: {', '.join(known[kind]) or 'none'}."
             )
-    rest = _PLACEHOLDER.sub("", command)
+    rest = _PLACEHOLDER.sub(" ", command)
     if "${{" in rest:
         raise InvalidInput(f"malformed placeholder in the command: {rest[rest.index('${{') :][:40]!r}.")
 
@@ -180,6 +180,10 @@ def as_input(value: Any) -> Input | Mapping[str, Any]:
     if isinstance(value, Mapping) and "manifest" in value:
         return value
     if isinstance(value, Mapping) and "path" in value:
+        known = [field.name for field in fields(Input)]
+        for name in value:
+            if name not in known:
+                raise InvalidInput(f"an input has no field {name!r}; it has: {', '.join(known)}.")
         return Input(**value)
     if is_unrendered(value):
         raise InvalidInput(f"the input {value!r} was not rendered.")
