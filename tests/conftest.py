@@ -8,8 +8,13 @@ import shutil
 import tempfile
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["tests.servers.fixtures"]
+
+# A busy machine is no reason for a property to fail.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 # Airflow reads its configuration when it is imported, so this stands before anything that does. Each process that runs
 # tests has a home of its own and none of the user's settings.

@@ -156,7 +156,7 @@ def test_python_is_the_one_that_runs_airflow(run: Run, monkeypatch: pytest.Monke
     other.mkdir()
     (other / "python").symlink_to("/bin/false")
     monkeypatch.setenv("PATH", f"{other}:/usr/bin:/bin")
-    assert run("python -c 'import sys; print(sys.executable)'") == [sys.executable]
+    assert run("python -c 'import sys; print(sys.prefix)'") == [sys.prefix]
     assert environment({"PATH": "/theirs"})["PATH"] == "/theirs"
 
 

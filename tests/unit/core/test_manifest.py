@@ -22,10 +22,10 @@ from airflow_azureml_datastores.core.manifest import (
 from airflow_azureml_datastores.core.store import Version
 from airflow_azureml_datastores.errors import InvalidInput
 
-texts = st.text(st.characters(exclude_categories=["Cs"]))
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 digests = st.just("") | st.from_regex(r"xxh128:[0-9a-f]{32}", fullmatch=True)
 entries = st.builds(Entry, texts, st.integers(0, 2**63), texts, texts, texts, digests)
-entry_lists = st.lists(entries, max_size=6, unique_by=lambda entry: entry.path)
+entry_lists = st.lists(entries, max_size=4, unique_by=lambda entry: entry.path)
 manifests = st.builds(Manifest, texts, texts, entry_lists.map(tuple), st.dictionaries(texts, texts, max_size=3))
 
 ENTRY = Entry("a.csv", 3, "e1", "raw/a.csv", "s1", "xxh128:00")
