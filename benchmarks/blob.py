@@ -6,17 +6,21 @@ all alike. What is told are medians and their ratio to ours: trust CPU and ratio
 
 from __future__ import annotations
 
+import contextlib
 import os
-import resource
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from benchmarks.blob_clients import CLIENTS
 
@@ -89,38 +93,60 @@ def _prepare(job: Job, url: str) -> None:
     connection = http.client.HTTPConnection(host)
     body = bytes(job.size)
     for number in range(job.files):
-        connection.request("PUT", f"/{account}/c/data/part-{number:06d}.bin", body)
+        connection.request("PUT", f"/{account}/bench/data/part-{number:06d}.bin", body)
         connection.getresponse().read()
 
 
 def _time(client: str, job: Job, url: str, scratch: Path) -> Figures:
     folder = Path(tempfile.mkdtemp(dir=scratch))
     if job.verb == "upload":
-        for number in range(job.files):
-            (folder / f"part-{number:06d}.bin").write_bytes(os.urandom(min(job.size, 1 << 20)) * (job.size >> 20 or 1))
+        _fill(folder, job)
     command = [sys.executable, "-m", "benchmarks.blob_clients", client, job.verb, url, str(folder)]
-    started = time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    assert process.stderr is not None
-    errors = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    wall = time.monotonic() - started
-    if os.waitstatus_to_exitcode(status):
-        raise SystemExit(f"{client} failed at {job.title}:\n{errors.decode()[-2000:]}")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        memory = _PeakMemory(process.pid)
+        output, errors = process.communicate()
+    if process.returncode:
+        raise SystemExit(f"{client} failed at {job.title}:\n{errors[-2000:]}")
     if job.verb == "download":
         arrived = [path.stat().st_size for path in folder.rglob("part-*.bin")]
         if (len(arrived), sum(arrived)) != (job.files, job.files * job.size):
             raise SystemExit(f"{client} delivered {len(arrived)} files, {sum(arrived)} bytes at {job.title}.")
-    subprocess.run(["rm", "-rf", str(folder)], check=True)
-    return Figures(wall, usage.ru_utime + usage.ru_stime, _mebibytes(usage))
+    shutil.rmtree(folder)
+    _, wall, cpu = output.splitlines()[-1].split()
+    return Figures(float(wall), float(cpu), memory.mebibytes())
 
 
-def _mebibytes(usage: resource.struct_rusage) -> float:
-    return usage.ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+def _fill(folder: Path, job: Job) -> None:
+    chunk = os.urandom(min(job.size, 1 << 20))
+    for number in range(job.files):
+        with (folder / f"part-{number:06d}.bin").open("wb") as file:
+            for _ in range(job.size // len(chunk)):
+                file.write(chunk)
+
+
+class _PeakMemory:
+    """Watches the resident memory of a process and those that it starts."""
+
+    def __init__(self, pid: int) -> None:
+        self._process, self._peak = psutil.Process(pid), 0
+        self._watch = threading.Thread(target=self._run, daemon=True)
+        self._watch.start()
+
+    def _run(self) -> None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            while self._process.is_running() and self._process.status() != psutil.STATUS_ZOMBIE:
+                family = [self._process, *self._process.children(recursive=True)]
+                self._peak = max(self._peak, sum(member.memory_info().rss for member in family))
+                time.sleep(0.02)
+
+    def mebibytes(self) -> float:
+        """The highest seen; short peaks may be missed."""
+        self._watch.join()
+        return self._peak / (1 << 20)
 
 
 def _print(job: Job, figures: dict[str, list[Figures]]) -> None:
-    print(f"\n{job.title} (whole processes, medians of {len(next(iter(figures.values())))})")
+    print(f"\n{job.title} (without imports, medians of {len(next(iter(figures.values())))})")
     print(f"{'':22}{'wall s':>9}{'CPU s':>9}{'RSS MiB':>9}{'wall/ours':>11}{'CPU/ours':>10}")
     medians = {
         client: Figures(*(statistics.median(getattr(run, name) for run in runs) for name in ("wall", "cpu", "rss")))

@@ -1,7 +1,8 @@
-"""One client doing one job against a blob service, in a process of its own: what ``benchmarks.blob`` times.
+"""One client doing one job against a blob service, in a process of its own.
 
-``python -m benchmarks.blob_clients CLIENT JOB URL FOLDER``. The container ``c`` of the service at URL and the local
-FOLDER are source and target.
+``python -m benchmarks.blob_clients CLIENT JOB URL FOLDER``. The container ``bench`` of the service at URL and the local
+FOLDER are source and target. Prints the seconds that the job took, wall and CPU, without the client's imports: an
+Airflow task has most of them loaded. Each client is a generator that is ready where it yields.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,31 +19,32 @@ KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr
 """The development account's published key: https://learn.microsoft.com/azure/storage/common/storage-use-azurite"""
 
 
-def ours(job: str, url: str, folder: Path) -> None:
+def ours(job: str, url: str, folder: Path) -> Iterator[None]:
     """The transfer engine as operators use it: planned, journalled, digested and verified."""
     from airflow_azureml_datastores.core.credentials import AccountKey
     from airflow_azureml_datastores.core.place import Place
     from airflow_azureml_datastores.core.uri import DatastoreUri
     from airflow_azureml_datastores.hooks.local_files import local_folder, local_source
     from airflow_azureml_datastores.stores.azure_blob import AzureBlob
-    from airflow_azureml_datastores.transfer.copy import copy_files
+    from airflow_azureml_datastores.transfer.copy import prepare_copy
     from airflow_azureml_datastores.transfer.source import find_source
 
-    with AzureBlob("devstoreaccount1", "c", endpoint=url).open(AccountKey(KEY)) as store:
+    yield
+    with AzureBlob("devstoreaccount1", "bench", endpoint=url).open(AccountKey(KEY)) as store:
         root = Place("bench", store)
         record = root.at("record/")
         if job == "list":
             print(sum(1 for _ in store.list("")))
         elif job == "upload":
             with local_source(folder) as source:
-                copy_files(source, root.at("up/ours/"), label="up", say=print, record=record, overwrite=True)
+                prepare_copy(source, root.at("up/ours/"), label="up", say=print, record=record, overwrite=True)()
         else:
             source = find_source(lambda _: root, DatastoreUri(None, "data/"))
             with local_folder(folder) as target:
-                copy_files(source, target, label="down", say=print, record=record, overwrite=True)
+                prepare_copy(source, target, label="down", say=print, record=record, overwrite=True)()
 
 
-def wasb_hook(job: str, url: str, folder: Path) -> None:
+def wasb_hook(job: str, url: str, folder: Path) -> Iterator[None]:
     """The official provider's hook in a loop, as its transfer operators do it."""
     os.environ["AIRFLOW_CONN_BENCH"] = (
         f'{{"conn_type": "wasb", "extra": {{"connection_string": "DefaultEndpointsProtocol=http;'
@@ -48,22 +52,24 @@ def wasb_hook(job: str, url: str, folder: Path) -> None:
     )
     from airflow.providers.microsoft.azure.hooks.wasb import WasbHook
 
+    yield
     hook = WasbHook("bench")
     if job == "list":
-        print(len(hook.get_blobs_list_recursive("c")))
+        print(len(hook.get_blobs_list_recursive("bench")))
     elif job == "upload":
         for path in sorted(folder.iterdir()):
-            hook.load_file(str(path), "c", f"up/wasb/{path.name}", overwrite=True)
+            hook.load_file(str(path), "bench", f"up/wasb/{path.name}", overwrite=True)
     else:
-        for name in hook.get_blobs_list_recursive("c", prefix="data/"):
-            hook.get_file(str(folder / name.rpartition("/")[2]), "c", name)
+        for name in hook.get_blobs_list_recursive("bench", prefix="data/"):
+            hook.get_file(str(folder / name.rpartition("/")[2]), "bench", name)
 
 
-def azure_sdk(job: str, url: str, folder: Path) -> None:
+def azure_sdk(job: str, url: str, folder: Path) -> Iterator[None]:
     """azure-storage-blob with 16 threads."""
     from azure.storage.blob import ContainerClient
 
-    client = ContainerClient(url, "c", credential=KEY, max_single_put_size=8 << 20, max_block_size=8 << 20)
+    yield
+    client = ContainerClient(url, "bench", credential=KEY, max_single_put_size=8 << 20, max_block_size=8 << 20)
 
     def up(path: Path) -> None:
         with path.open("rb") as file:
@@ -83,9 +89,10 @@ def azure_sdk(job: str, url: str, folder: Path) -> None:
             list(pool.map(down, [blob.name for blob in client.list_blobs("data/")]))
 
 
-def rclone(job: str, url: str, folder: Path) -> None:
+def rclone(job: str, url: str, folder: Path) -> Iterator[None]:
     """rclone with 32 transfers."""
-    remote = f":azureblob,account=devstoreaccount1,key='{KEY}',endpoint='{url}':c"
+    yield
+    remote = f":azureblob,account=devstoreaccount1,key='{KEY}',endpoint='{url}':bench"
     program = str(Path(sys.executable).with_name("rclone"))
     command = {
         "list": ["lsf", "-R", "--fast-list", "--format", "pst", remote],
@@ -96,7 +103,18 @@ def rclone(job: str, url: str, folder: Path) -> None:
     subprocess.run([program, *command, *options], check=True, stdout=subprocess.DEVNULL)
 
 
+def _cpu() -> float:
+    """CPU seconds of this process and of those that it started and that have ended."""
+    times = os.times()
+    return sum(times[:4])
+
+
 CLIENTS = {"ours": ours, "WasbHook": wasb_hook, "azure-storage-blob": azure_sdk, "rclone": rclone}
 
 if __name__ == "__main__":
-    CLIENTS[sys.argv[1]](sys.argv[2], sys.argv[3], Path(sys.argv[4]))
+    client = CLIENTS[sys.argv[1]](sys.argv[2], sys.argv[3], Path(sys.argv[4]))
+    next(client)
+    wall, cpu = time.perf_counter(), _cpu()
+    for _ in client:
+        pass
+    print("seconds", time.perf_counter() - wall, _cpu() - cpu)

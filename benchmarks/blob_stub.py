@@ -1,7 +1,7 @@
 """A blob service that costs next to nothing, so that what is measured is the client.
 
-It keeps names and sizes but no bytes (every blob reads as zeros), checks no signatures, and can add latency to each
-request, as a real account has. For benchmarks only: correctness is tested against Azurite.
+Of blobs called ``part-…`` it keeps names and sizes but no bytes (they read as zeros); it checks no signatures, and can
+add latency to each request, as a real account has. For benchmarks only: correctness is tested against Azurite.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class Stub:
         self.latency = latency
         self.sizes: dict[str, tuple[int, str]] = {}
         self.names: list[str] = []
+        self.contents: dict[str, bytes] = {}
         self.blocks: dict[str, int] = {}
         self.version = 0
         self.lock = threading.Lock()
@@ -113,6 +114,8 @@ class Stub:
             if query.get("comp") == "blocklist":
                 ids = re.findall(r"<(?:Latest|Uncommitted|Committed)>([^<]+)<", body.decode())
                 length = sum(self.blocks.pop(f"{name}\0{block}", 0) for block in ids)
+            if "part-" not in name:
+                self.contents[name] = body
             if name not in self.sizes:
                 insort(self.names, name)
             self.sizes[name] = (length, etag)
@@ -130,6 +133,9 @@ class Stub:
             extra += b"Content-Range: bytes %d-%d/%d\r\n" % (first, last, size)
         left = last - first + 1
         connection.sendall(_head(b"206 Partial Content" if found else b"200 OK", left, extra))
+        if method == "GET" and name in self.contents:
+            connection.sendall(self.contents[name][first : last + 1])
+            return
         while method == "GET" and left > 0:
             connection.sendall(_ZEROS[:left])
             left -= min(left, len(_ZEROS))

@@ -28,7 +28,7 @@ from airflow_azureml_datastores.stores.local_directory import LocalDirectory
 from airflow_azureml_datastores.transfer.delivery import Delivery
 from airflow_azureml_datastores.transfer.ingest import input_uri
 from airflow_azureml_datastores.transfer.progress import Say
-from airflow_azureml_datastores.transfer.publish import publish
+from airflow_azureml_datastores.transfer.publish import prepare_publish
 from airflow_azureml_datastores.transfer.source import Source, find_source, from_manifest, read_manifest
 
 METRICS_LIMIT = 64 * 1024
@@ -175,7 +175,7 @@ class LocalExperiment:
             uri = parse_datastore_uri(output.path)
             target = open_place(self.open_datastore, uri)
             publisher = f"{self.run.experiment}/{self.run.run}/{name}"
-            manifest = publish(
+            manifest = prepare_publish(
                 local,
                 target if single else target.folder(),
                 policy="overwrite",
@@ -184,7 +184,7 @@ class LocalExperiment:
                 say=self.say,
                 origin=origin,
                 record=record,
-            )
+            )()
             if not (single and target.path and not target.path.endswith("/")):
                 record = target.folder()
         return {

@@ -6,7 +6,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from airflow_azureml_datastores.core.credentials import Credential
 from airflow_azureml_datastores.core.store import FileStore
@@ -34,6 +34,8 @@ class Location(Templated, ABC):
 
     type: ClassVar[str]
     """Azure ML's name of the type, for example ``AzureBlob``."""
+    service: ClassVar[Literal["blob", "dfs", "file"]] = "blob"
+    """The storage service whose URL a connection's endpoint is to be."""
 
     @abstractmethod
     def open(self, credential: Credential) -> FileStore:

@@ -134,8 +134,16 @@ def parse_uri(text: str) -> Uri:
 
 
 def parse_datastore_uri(text: str) -> DatastoreUri:
-    """Parse a text that has to be a place in a datastore. :raises InvalidUri: it is another form, or none."""
+    """Parse a text that has to be a place in a datastore of the workspace at hand.
+
+    :raises InvalidUri: it is another form, or none, or names an Azure ML workspace by its long form.
+    """
     uri = parse_uri(text)
+    if isinstance(uri, DatastoreUri) and uri.workspace is not None:
+        raise InvalidUri(
+            f"{text!r} names the Azure ML workspace {uri.workspace.workspace!r}. Leave that to the connection: "
+            f"write {SCHEME}datastores/{uri.datastore or DEFAULT_DATASTORE}/paths/…"
+        )
     if not isinstance(uri, DatastoreUri):
         raise InvalidUri(f"{text!r} is not a place in a datastore: write {SCHEME}datastores/<name>/paths/<path>.")
     return uri

@@ -18,7 +18,7 @@ from airflow_azureml_datastores.core.uri import DatastoreUri, parse_datastore_ur
 from airflow_azureml_datastores.errors import InvalidInput, PathExists, PathNotFound
 from airflow_azureml_datastores.hooks.local_files import local_folder, local_source
 from airflow_azureml_datastores.hooks.workspace import WorkspaceHook
-from airflow_azureml_datastores.transfer.copy import copy_files
+from airflow_azureml_datastores.transfer.copy import prepare_copy
 from airflow_azureml_datastores.transfer.engine import delete_all
 from airflow_azureml_datastores.transfer.source import Source, extent, find_source, list_published
 
@@ -96,52 +96,74 @@ class DatastoreHook(BaseHook):
             raise PathExists(f"{self.root.at(path).uri} is there already; pass overwrite=True to replace.") from error
 
     def upload(
-        self, local_path: str | Path, path: str = "", *, overwrite: bool = False, show_progress: bool = False
+        self,
+        local_path: str | Path,
+        path: str = "",
+        *,
+        overwrite: bool = False,
+        allow_empty: bool = False,
+        show_progress: bool = False,
     ) -> Manifest:
         """Copy local files into the datastore, keeping their relative paths.
 
         :param local_path: a file, a folder, or a pattern.
         :param path: a folder, or for a single file its new name.
         :param overwrite: replace files of the same name.
+        :param allow_empty: whether it is acceptable that there are no files.
         :param show_progress: log how far it is.
         :returns: what was delivered.
         :raises PathExists: a file of the same name is there, and not ``overwrite``; nothing has moved.
-        :raises NoData: there is nothing at ``local_path``.
+        :raises NoData: there are no files at ``local_path``, and not ``allow_empty``.
         """
         with local_source(local_path) as source:
-            return self._copy("[upload]", source, self.root.at(path), overwrite, show_progress)
+            return self._copy("[upload]", source, self.root.at(path), overwrite, allow_empty, show_progress)
 
     def download(
-        self, path: str, local_path: str | Path, *, overwrite: bool = False, show_progress: bool = False
+        self,
+        path: str,
+        local_path: str | Path,
+        *,
+        overwrite: bool = False,
+        allow_empty: bool = False,
+        show_progress: bool = False,
     ) -> Manifest:
         """Copy files of the datastore to this machine, keeping their paths relative to the folder or pattern's folder.
 
         :param path: a file, a folder, or a pattern.
         :param local_path: a folder, which is made if need be.
         :param overwrite: replace files of the same name.
+        :param allow_empty: whether it is acceptable that there are no files.
         :param show_progress: log how far it is.
         :returns: what was delivered.
         :raises PathExists: a file of the same name is there, and not ``overwrite``; nothing has moved.
         :raises UnsafePath: a file's name would lead out of the folder, or the file system cannot hold it.
-        :raises NoData: ``path`` names no file.
+        :raises NoData: ``path`` names no file, and not ``allow_empty``.
         """
         source = find_source(self.workspace_hook.open, self._uri(path), records=True)
         with local_folder(local_path) as target:
-            return self._copy("[download]", source, target, overwrite, show_progress)
+            return self._copy("[download]", source, target, overwrite, allow_empty, show_progress)
 
-    def copy(self, path: str, target: str, *, overwrite: bool = False, show_progress: bool = False) -> Manifest:
+    def copy(
+        self,
+        path: str,
+        target: str,
+        *,
+        overwrite: bool = False,
+        allow_empty: bool = False,
+        show_progress: bool = False,
+    ) -> Manifest:
         """Copy files inside the datastore, or to another one; inside the service where it can do that.
 
         :param target: a path in this datastore, or an ``azureml://`` URI: a folder, or for a single file its new name.
         :raises PathExists: a file of the same name is there, and not ``overwrite``; nothing has moved.
-        :raises NoData: ``path`` names no file.
+        :raises NoData: ``path`` names no file, and not ``allow_empty``.
         """
         source = find_source(self.workspace_hook.open, self._uri(path), records=True)
         uri = (
             parse_datastore_uri(target) if target.startswith("azureml:") else DatastoreUri(self.root.datastore, target)
         )
         place = self.workspace_hook.open(uri.datastore).at(uri.path)
-        return self._copy("[copy]", source, place, overwrite, show_progress)
+        return self._copy("[copy]", source, place, overwrite, allow_empty, show_progress)
 
     def delete(self, path: str) -> int:
         """Delete the files that a path names. Returns how many; none is no error.
@@ -170,9 +192,14 @@ class DatastoreHook(BaseHook):
     def _uri(self, path: str) -> DatastoreUri:
         return DatastoreUri(self.root.datastore, path, pattern=is_glob(path))
 
-    def _copy(self, verb: str, source: Source, target: Place, overwrite: bool, show_progress: bool) -> Manifest:
+    def _copy(
+        self, verb: str, source: Source, target: Place, overwrite: bool, allow_empty: bool, show_progress: bool
+    ) -> Manifest:
         say = self.log.info if show_progress else self.log.debug
-        return copy_files(source, target, label=f"{verb} {source.uri}", say=say, overwrite=overwrite)
+        copy = prepare_copy(
+            source, target, label=f"{verb} {source.uri}", say=say, overwrite=overwrite, allow_empty=allow_empty
+        )
+        return copy()
 
 
 class AzureBlobHook(DatastoreHook):

@@ -168,7 +168,7 @@ class WorkspaceHook(BaseHook):
         connection = self._connection(
             datastore.credential_conn_id, f"the credential of datastore {datastore.name!r}", "wasb"
         )
-        access = access_of(connection)
+        access = access_of(connection, datastore.location.service)
         for secret in secrets_of(access.credential):
             mask_secret(secret)
         location = datastore.location

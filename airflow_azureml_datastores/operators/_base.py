@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import BaseOperator, XComArg
 
 from airflow_azureml_datastores.core.experiment import ExperimentRun, unique_slug
 from airflow_azureml_datastores.core.template import Templated
@@ -33,6 +34,23 @@ class RendersValues:
         if isinstance(content, str):
             content = content.replace("${{", "{{ '${{' }}")
         return super().render_template(content, context, jinja_env, seen_oids)  # type: ignore[misc]
+
+    def _set_xcomargs_dependencies(self) -> None:
+        """Airflow looks for other tasks' outputs in collections, and would not find those within values."""
+        super()._set_xcomargs_dependencies()  # type: ignore[misc]
+        for field in self.template_fields:  # type: ignore[attr-defined]
+            XComArg.apply_upstream_relationship(self, _as_collections(getattr(self, field, None)))  # type: ignore[arg-type]
+
+
+def _as_collections(content: Any) -> Any:
+    """The same content, with lists in place of this package's values."""
+    if isinstance(content, Templated):
+        return _as_collections(list(vars(content).values()))
+    if isinstance(content, Mapping):
+        return _as_collections(list(content.values()))
+    if isinstance(content, Sequence) and not isinstance(content, str | bytes):
+        return [_as_collections(item) for item in content]
+    return content
 
 
 class WorkspaceOperator(RendersValues, BaseOperator):

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_azureml_datastores.core.experiment import ExperimentRun, IngestMode, Input, Output
 from airflow_azureml_datastores.core.manifest import MANIFEST
-from airflow_azureml_datastores.core.place import open_place
+from airflow_azureml_datastores.core.place import Place, open_place
 from airflow_azureml_datastores.core.uri import parse_datastore_uri
 from airflow_azureml_datastores.errors import InvalidInput, Unsupported
+from airflow_azureml_datastores.hooks.workspace import WorkspaceHook
 from airflow_azureml_datastores.operators._base import WorkspaceOperator, experiment_run, task_name
 from airflow_azureml_datastores.transfer.cursors import transfer_record
 from airflow_azureml_datastores.transfer.ingest import ingest
-from airflow_azureml_datastores.transfer.publish import Policy, publish
+from airflow_azureml_datastores.transfer.publish import Policy, check_disjoint, prepare_publish
 from airflow_azureml_datastores.transfer.source import from_manifest, read_manifest
 
 if TYPE_CHECKING:
@@ -206,32 +207,40 @@ class PublishOutputsOperator(WorkspaceOperator):
         if not self.outputs:
             raise InvalidInput(f"no outputs are named to publish; the run's outputs: {', '.join(sorted(produced))}.")
         with self.workspace_hook() as hook:
-            work = []
-            for name, text in self.outputs.items():
-                source = from_manifest(hook.open, read_manifest(hook.open, produced[name]["manifest"]))
-                target = open_place(hook.open, parse_datastore_uri(text))
-                work.append((name, replace(source, single=produced[name].get("type") == "uri_file"), target))
-            results = {}
-            for name, source, target in work:
-                record = transfer_record(hook.open, f"{task_name(context)}/{name}")
-                manifest = publish(
-                    source,
-                    target,
-                    policy=self.policy,
-                    publisher=f"{task_name(context)} ({name})",
-                    label=f"[publish] {name}",
-                    say=self.log.info,
-                    origin={key: str(self.run[key]) for key in ("experiment", "run") if key in self.run},
-                    record=record,
-                )
-                as_file = source.single and bool(target.path) and not target.path.endswith("/")
-                results[name] = {
-                    "uri": target.uri if as_file else manifest.target,
-                    "files": manifest.files,
-                    "bytes": manifest.size,
-                    "manifest": (record if as_file else target).at(MANIFEST).uri,
-                }
-        return results
+            targets = {name: open_place(hook.open, parse_datastore_uri(text)) for name, text in self.outputs.items()}
+            check_disjoint(targets)
+            work = {name: self._prepare(hook, name, produced[name], targets[name], context) for name in targets}
+            return {name: publish() for name, publish in work.items()}
+
+    def _prepare(
+        self, hook: WorkspaceHook, name: str, produced: Mapping[str, Any], target: Place, context: Context
+    ) -> Callable[[], dict[str, Any]]:
+        """Check one output's publish; what is returned does it."""
+        source = from_manifest(hook.open, read_manifest(hook.open, produced["manifest"]))
+        source = replace(source, single=produced.get("type") == "uri_file")
+        record = transfer_record(hook.open, f"{task_name(context)}/{name}")
+        publish = prepare_publish(
+            source,
+            target,
+            policy=self.policy,
+            publisher=f"{task_name(context)} ({name})",
+            label=f"[publish] {name}",
+            say=self.log.info,
+            origin={key: str(self.run[key]) for key in ("experiment", "run") if key in self.run},
+            record=record,
+        )
+        as_file = source.single and bool(target.path) and not target.path.endswith("/")
+
+        def run() -> dict[str, Any]:
+            manifest = publish()
+            return {
+                "uri": target.uri if as_file else manifest.target,
+                "files": manifest.files,
+                "bytes": manifest.size,
+                "manifest": (record if as_file else target).at(MANIFEST).uri,
+            }
+
+        return run
 
 
 def _output(value: Output | str | Mapping[str, Any] | None) -> Output:

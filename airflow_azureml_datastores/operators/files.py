@@ -11,7 +11,7 @@ from airflow_azureml_datastores.core.uri import parse_datastore_uri
 from airflow_azureml_datastores.hooks.local_files import local_folder, local_source
 from airflow_azureml_datastores.hooks.workspace import WorkspaceHook
 from airflow_azureml_datastores.operators._base import WorkspaceOperator, task_name
-from airflow_azureml_datastores.transfer.copy import copy_files
+from airflow_azureml_datastores.transfer.copy import prepare_copy
 from airflow_azureml_datastores.transfer.cursors import transfer_record
 from airflow_azureml_datastores.transfer.source import Source, find_source
 
@@ -31,7 +31,7 @@ class _CopyOperator(WorkspaceOperator):
 
     def copy(self, hook: WorkspaceHook, source: Source, target: Place, context: Context) -> dict[str, Any]:
         record = transfer_record(hook.open, task_name(context))
-        manifest: Manifest = copy_files(
+        manifest: Manifest = prepare_copy(
             source,
             target,
             label=f"[{self.verb}] {source.uri}",
@@ -40,7 +40,7 @@ class _CopyOperator(WorkspaceOperator):
             allow_empty=self.allow_empty,
             record=record,
             origin={"task": task_name(context)},
-        )
+        )()
         return {
             "source": source.uri,
             "uri": target.uri,

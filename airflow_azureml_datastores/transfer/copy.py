@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from airflow_azureml_datastores.core.manifest import MANIFEST, Manifest
@@ -13,7 +13,7 @@ from airflow_azureml_datastores.transfer.progress import Say
 from airflow_azureml_datastores.transfer.source import Source
 
 
-def copy_files(
+def prepare_copy(
     source: Source,
     target: Place,
     *,
@@ -23,9 +23,10 @@ def copy_files(
     allow_empty: bool = False,
     record: Place | None = None,
     origin: Mapping[str, str] | None = None,
-) -> Manifest:
-    """Copy a source into a folder; a single file may be given a new name by a target without a trailing slash.
+) -> Callable[[], Manifest]:
+    """Check a copy of a source into a folder; a target without a trailing slash is a single file's new name.
 
+    :returns: does the copying.
     :param overwrite: replace files of the same name.
     :param record: folder in which this copy is remembered: with it, an interrupted copy goes on where it was when it is
         called again, and a finished one changes nothing.
@@ -33,7 +34,7 @@ def copy_files(
     :raises PathExists: a file of the same name is there, and not ``overwrite``; nothing has moved.
     """
     if not source.files and not allow_empty:
-        raise NoData(f"the source {source.uri} is empty; pass allow_empty=True to accept.")
+        raise NoData(f"there are no files at {source.uri}; pass allow_empty=True to accept that.")
     if source.single and target.path and not target.path.endswith("/"):
         folder, slash, name = target.path.rpartition("/")
         source, target = renamed(source, name), replace(target, path=folder + slash)
@@ -48,7 +49,7 @@ def copy_files(
         origin=origin or {},
     )
     delivery.check()
-    return delivery.seal(delivery.move())
+    return lambda: delivery.seal(delivery.move())
 
 
 def renamed(source: Source, name: str) -> Source:

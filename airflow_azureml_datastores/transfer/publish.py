@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from typing import Literal
 
 from airflow_azureml_datastores.core.experiment import unique_slug
@@ -40,7 +41,7 @@ from airflow_azureml_datastores.errors import (
     PublishInProgress,
     TransferIncomplete,
 )
-from airflow_azureml_datastores.transfer.copy import copy_files
+from airflow_azureml_datastores.transfer.copy import prepare_copy
 from airflow_azureml_datastores.transfer.delivery import Delivery, check_folder
 from airflow_azureml_datastores.transfer.engine import delete_all, run_moves
 from airflow_azureml_datastores.transfer.plan import Move, check_targets
@@ -52,7 +53,7 @@ Policy = Literal["fail", "overwrite", "merge"]
 POLICIES: tuple[Policy, ...] = ("fail", "overwrite", "merge")
 
 
-def publish(
+def prepare_publish(
     source: Source,
     target: Place,
     *,
@@ -62,8 +63,10 @@ def publish(
     say: Say,
     origin: Mapping[str, str] | None = None,
     record: Place | None = None,
-) -> Manifest:
-    """Publish a source to a folder, all or nothing; a single file to a path without a trailing slash.
+) -> Callable[[], Manifest]:
+    """Check a publish of a source to a folder, all or nothing, or of a single file to a path without a trailing slash.
+
+    :returns: does the publishing.
 
     :param policy: what to do with data that is there: ``fail``, ``overwrite`` (it is gone afterwards) or ``merge``
         (files of the same name are replaced, the others stay).
@@ -79,10 +82,26 @@ def publish(
     if not source.files:
         raise NoData(f"there is nothing to publish at {source.uri}.")
     if source.single and target.path and not target.path.endswith("/"):
-        return copy_files(
+        return prepare_copy(
             source, target, label=label, say=say, overwrite=policy != "fail", origin=origin, record=record
         )
-    return _Publish(source, target.folder(), policy, publisher, label, say, dict(origin or {})).run()
+    publish = _Publish(source, target.folder(), policy, publisher, label, say, dict(origin or {}))
+    publish.check()
+    return publish.run
+
+
+def check_disjoint(targets: Mapping[str, Place]) -> None:
+    """Refuse to publish several outputs to the same place, or into each other.
+
+    :raises InvalidInput: two of the targets overlap.
+    """
+    for (name, one), (other_name, other) in combinations(targets.items(), 2):
+        folders = sorted(f"{place.path.rstrip('/')}/".lstrip("/") for place in (one, other))
+        if one.store.url == other.store.url and folders[1].startswith(folders[0]):
+            raise InvalidInput(
+                f"the outputs {name!r} and {other_name!r} would be published into each other: "
+                f"{one.uri} and {other.uri}."
+            )
 
 
 @dataclass
@@ -105,6 +124,11 @@ class _Publish:
         self.journal = replace(self.folder, path=f"{STAGING}{own}.journal/")
         self.in_one_step = self.folder.store.features.replace_directory and self.folder.path != ""
         self.mark = FolderMark(self.folder, self.publisher, self.policy)
+
+    def check(self) -> None:
+        self._check()
+        if self.mark.unfinished() is None and self._published() is None:
+            self._check_policy()
 
     def run(self) -> Manifest:
         self._check()

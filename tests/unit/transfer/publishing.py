@@ -9,7 +9,7 @@ from airflow_azureml_datastores.core.manifest import STAGING, Manifest
 from airflow_azureml_datastores.core.place import Place
 from airflow_azureml_datastores.core.store import FileStore
 from airflow_azureml_datastores.core.uri import DatastoreUri
-from airflow_azureml_datastores.transfer.publish import Policy, publish
+from airflow_azureml_datastores.transfer.publish import Policy, prepare_publish
 from airflow_azureml_datastores.transfer.source import Source, find_source
 from tests.unit.transfer.stores import Hook, MemoryStore, Watched, contents, fill, opener
 
@@ -35,7 +35,9 @@ class Rig:
         source = made(files) if isinstance(files, dict) else files
         target = Place("t", self.store, self.folder)
         said = options.pop("say", lambda line: None)
-        return publish(source, target, policy=policy, publisher=publisher, label="[publish] m", say=said, **options)
+        return prepare_publish(
+            source, target, policy=policy, publisher=publisher, label="[publish] m", say=said, **options
+        )()
 
     def data(self) -> dict[str, bytes]:
         """The files in the folder, without its records."""

@@ -24,7 +24,7 @@ from airflow_azureml_datastores.errors import (
     UnsafePath,
 )
 from airflow_azureml_datastores.transfer import delivery, engine, journal
-from airflow_azureml_datastores.transfer.copy import copy_files
+from airflow_azureml_datastores.transfer.copy import prepare_copy
 from airflow_azureml_datastores.transfer.source import Source, find_source
 from tests.unit.transfer.stores import STREAMING, MemoryStore, Moved, Plug, PlugPulled, Watched, contents, fill, opener
 
@@ -49,7 +49,7 @@ def find(store: FileStore, path: str, **options: Any) -> Source:
 def copy(source: Source | FileStore, target: FileStore, path: str = "to/", **options: Any) -> Manifest:
     if isinstance(source, FileStore):
         source = find(source, "in/")
-    return copy_files(source, Place("t", target, path), label="[copy] x", say=lambda line: None, **options)
+    return prepare_copy(source, Place("t", target, path), label="[copy] x", say=lambda line: None, **options)()
 
 
 def record(target: FileStore) -> Place:
@@ -251,7 +251,7 @@ class TestConflicts:
 
 class TestEmpty:
     def test_refused(self) -> None:
-        with pytest.raises(NoData, match=r"in/ is empty; pass allow_empty=True"):
+        with pytest.raises(NoData, match=r"no files at azureml://datastores/s/paths/in/; pass allow_empty=True"):
             copy(MemoryStore(), MemoryStore())
 
     def test_accepted(self) -> None:
@@ -453,7 +453,7 @@ class TestWhatIsSaid:
     def said(self, source: FileStore, target: FileStore, **options: Any) -> str:
         lines: list[str] = []
         place = Place("t", target, "to/")
-        copy_files(find(source, "in/"), place, label="[copy] from  here", say=lines.append, **options)
+        prepare_copy(find(source, "in/"), place, label="[copy] from  here", say=lines.append, **options)()
         return lines[-1]
 
     def test_with_a_record(self) -> None:

@@ -13,7 +13,7 @@ from airflow_azureml_datastores.core.store import FileStore
 from airflow_azureml_datastores.core.uri import DatastoreUri
 from airflow_azureml_datastores.errors import Changed, PathNotFound, PublishInProgress
 from airflow_azureml_datastores.transfer import engine, journal
-from airflow_azureml_datastores.transfer.copy import copy_files
+from airflow_azureml_datastores.transfer.copy import prepare_copy
 from airflow_azureml_datastores.transfer.publish import POLICIES, Policy
 from airflow_azureml_datastores.transfer.source import Source, find_source, newest
 from tests.unit.transfer.publishing import SUCCESS, Rig, made
@@ -197,7 +197,7 @@ class TestPublishedWhileRead:
         for scene, store, _ in self.moments(open_scene):
             source = find_source(opener(t=store), DatastoreUri("t", path, pattern="*" in path))
             target = MemoryStore()
-            copy_files(source, Place("x", target), label="", say=lambda line: None)
+            prepare_copy(source, Place("x", target), label="", say=lambda line: None)()
             deep = path != "gold/*"
             states = [{p: c for p, c in state.items() if deep or "/" not in p} for state in (scene.old, scene.new)]
             copied = {p[cut:]: c for p, c in contents(target).items()}
@@ -213,7 +213,7 @@ class TestPublishedWhileRead:
             scene.source = made(scene.new)
             target = MemoryStore()
             found: Source = newest(Place("t", store, "gold/"), ["a", "b"], "")
-            copy_files(found, Place("x", target), label="", say=lambda line: None)
+            prepare_copy(found, Place("x", target), label="", say=lambda line: None)()
             assert contents(target) in ({"a": b"old a", "b": b"old b"}, {"a": b"new a", "b": b"new b"})
 
     def test_without_this_care_it_would_be_mixed(self) -> None:
