@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from airflow.sdk import DAG
+import json
+from pathlib import Path
+from typing import Any
 
-from airflow_azureml_datastores import Input, Output
+import pytest
+from airflow.models.renderedtifields import RenderedTaskInstanceFields
+from airflow.sdk import DAG, task
+from airflow.utils.session import create_session
+
+from airflow_azureml_datastores import Input, LocalDirectory, Output
 from airflow_azureml_datastores.hooks import WorkspaceHook
-from airflow_azureml_datastores.operators import RunExperimentOperator
+from airflow_azureml_datastores.operators import (
+    IngestToExperimentOperator,
+    RegisterDatastoreOperator,
+    RunExperimentOperator,
+    UploadToDatastoreOperator,
+)
+from airflow_azureml_datastores.sensors import NewDataSensor
 from tests.dags.conftest import WORKSPACE
-from tests.dags.runs import run_dag
+from tests.dags.runs import Finished, run_dag
 
 
 def test_placeholders_of_a_command_are_no_templates(workspace: WorkspaceHook) -> None:
@@ -24,3 +37,173 @@ def test_placeholders_of_a_command_are_no_templates(workspace: WorkspaceHook) ->
         )
     assert run_dag(dag).succeeded
     assert workspace.open().at("out/placeholders/a").read() == b"placeholders 7\ncontent\n"
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_every_field_of_a_value_is_rendered(workspace: WorkspaceHook, tmp_path: Path, native: bool) -> None:
+    (tmp_path / "a" / "day").mkdir(parents=True)
+    (tmp_path / "a" / "day" / "x.csv").write_bytes(b"1\n")
+    with DAG(
+        f"fields_{native}",
+        schedule=None,
+        params={"name": "a", "mode": "direct", "type": "uri_file"},
+        render_template_as_native_obj=native,
+        default_args={"workspace_conn_id": WORKSPACE},
+    ) as dag:
+        register = RegisterDatastoreOperator(
+            task_id="register",
+            datastore="lake-{{ params.name }}",
+            location=LocalDirectory(f"{tmp_path}/{{{{ params.name }}}}"),
+            description="of {{ dag.dag_id }}",
+            tags={"mode": "{{ params.mode }}"},
+        )
+        ingest = IngestToExperimentOperator(
+            task_id="ingest",
+            experiment="e-{{ params.name }}",
+            inputs={"x": Input("day/*.csv", datastore="lake-{{ params.name }}", mode="{{ params.mode }}")},
+        )
+        run = RunExperimentOperator(
+            task_id="run",
+            experiment="e-{{ params.name }}",
+            command="cat ${{inputs.x}}/x.csv > ${{outputs.y}}",
+            inputs=ingest.output,
+            outputs={"y": Output("out/{{ params.name }}.txt", type="{{ params.type }}")},  # type: ignore[arg-type]
+        )
+        register >> ingest >> run
+    done = run_dag(dag)
+    assert done.succeeded
+    assert done["register"]["url"] == (tmp_path / "a").as_uri()
+    record = workspace.get("lake-a")
+    assert (record.description, record.tags) == (f"of fields_{native}", {"mode": "direct"})
+    assert done["ingest"]["experiment"] == "e-a"
+    assert done["ingest"]["inputs"]["x"]["mode"] == "direct"
+    assert workspace.open().at("out/a.txt").read() == b"1\n"
+
+
+def test_a_rendered_value_that_breaks_a_rule_is_refused(workspace: WorkspaceHook) -> None:
+    with DAG("refused", schedule=None, params={"mode": "sideways"}) as dag:
+        IngestToExperimentOperator(
+            task_id="ingest",
+            workspace_conn_id=WORKSPACE,
+            experiment="e",
+            inputs={"x": Input("a/", mode="{{ params.mode }}")},
+        )
+    done = run_dag(dag)
+    assert done.states == {"ingest": "failed"}
+    assert "input mode 'sideways' is unknown" in done.log
+
+
+def test_a_second_run_of_the_same_objects_renders_anew(workspace: WorkspaceHook, tmp_path: Path) -> None:
+    with DAG("again", schedule=None, params={"name": ""}) as dag:
+        RegisterDatastoreOperator(
+            task_id="register",
+            workspace_conn_id=WORKSPACE,
+            datastore="{{ params.name }}",
+            location=LocalDirectory(f"{tmp_path}/{{{{ params.name }}}}"),
+        )
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        assert run_dag(dag, {"name": name})["register"]["url"] == (tmp_path / name).as_uri()
+
+
+def test_outputs_of_other_tasks_within_values(workspace: WorkspaceHook) -> None:
+    @task
+    def name() -> str:
+        with WorkspaceHook(WORKSPACE) as hook:
+            hook.open().at("in/a.csv").write(b"1\n")
+        return "in/"
+
+    with DAG("within", schedule=None, default_args={"workspace_conn_id": WORKSPACE}) as dag:
+        ingest = IngestToExperimentOperator(task_id="ingest", experiment="e", inputs={"x": Input(name())})  # type: ignore[arg-type]
+        assert ingest.upstream_task_ids == {"name"}
+        run = RunExperimentOperator(
+            task_id="run",
+            experiment="e",
+            command="cp -r ${{inputs.x}}/. ${{outputs.y}}",
+            inputs=ingest.output,
+            outputs={"y": Output(name())},  # type: ignore[arg-type]
+        )
+        assert run.upstream_task_ids == {"ingest", "name__1"}
+    done = run_dag(dag)
+    assert done.succeeded
+    assert done["ingest"]["inputs"]["x"]["files"] == 1
+
+
+def test_mapped_over_values(workspace: WorkspaceHook) -> None:
+    for path in ("a/1.csv", "b/1.csv", "b/2.csv"):
+        workspace.open().at(path).write(path.encode())
+
+    @task
+    def folders() -> list[str]:
+        return ["a/", "b/"]
+
+    @task
+    def inputs(folder: str) -> dict[str, str]:
+        return {"x": folder}
+
+    with DAG("mapped", schedule=None, params={"letter": "b"}) as dag:
+        IngestToExperimentOperator.partial(task_id="literal", experiment="e", workspace_conn_id=WORKSPACE).expand(
+            inputs=[{"x": Input("a/", mode="direct")}, {"y": Input("{{ params.letter }}/*.csv")}]
+        )
+        IngestToExperimentOperator.partial(task_id="from_task", experiment="f", workspace_conn_id=WORKSPACE).expand(
+            inputs=inputs.expand(folder=folders())
+        )
+        NewDataSensor.partial(task_id="arrived", workspace_conn_id=WORKSPACE).expand(path=folders())
+    done = run_dag(dag)
+    assert done.succeeded
+    counts = {
+        name: ran.result["inputs"] for name, ran in done.tasks.items() if name.startswith(("literal", "from_task["))
+    }
+    assert {name: next(iter(given.values()))["files"] for name, given in counts.items()} == {
+        "literal[0]": 1,
+        "literal[1]": 2,
+        "from_task[0]": 1,
+        "from_task[1]": 2,
+    }
+    assert done["literal[0]"]["inputs"]["x"]["mode"] == "direct"
+    assert [done[f"arrived[{i}]"]["files"] for i in range(2)] == [1, 2]
+
+
+def test_xcoms_are_small_json(workspace: WorkspaceHook, tmp_path: Path) -> None:
+    (tmp_path / "many").mkdir()
+    for i in range(300):
+        (tmp_path / "many" / f"{'long' * 20}-{i}.csv").touch()
+    with DAG("small", schedule=None, default_args={"workspace_conn_id": WORKSPACE}) as dag:
+        upload = UploadToDatastoreOperator(task_id="upload", local_path=str(tmp_path / "many"), target="in/")
+        arrived = NewDataSensor(task_id="arrived", path="in/")
+        ingest = IngestToExperimentOperator(task_id="ingest", experiment="e", inputs={"x": arrived.output})
+        run = RunExperimentOperator(
+            task_id="run",
+            experiment="e",
+            command="cp -r ${{inputs.x}}/. ${{outputs.y}}",
+            inputs=ingest.output,
+            outputs={"y": None},
+        )
+        upload >> arrived >> ingest >> run
+    done = run_dag(dag)
+    assert done.succeeded
+    for name in done.tasks:
+        assert len(json.dumps(done[name])) < 2048
+    assert done["run"]["outputs"]["y"]["files"] == 300
+
+
+def test_the_ui_shows_values_as_they_were_rendered(workspace: WorkspaceHook, tmp_path: Path) -> None:
+    with DAG("shown", schedule=None, params={"folder": str(tmp_path)}) as dag:
+        RegisterDatastoreOperator(
+            task_id="register",
+            workspace_conn_id=WORKSPACE,
+            datastore="lake",
+            location=LocalDirectory("{{ params.folder }}"),
+        )
+    shown = rendered_fields(run_dag(dag), "register")
+    assert shown["location"] == f"LocalDirectory(path={str(tmp_path)!r})"
+
+
+def rendered_fields(done: Finished, task_id: str) -> dict[str, Any]:
+    with create_session() as session:
+        row = session.get_one(
+            RenderedTaskInstanceFields,
+            {"dag_id": done.run.dag_id, "run_id": done.run.run_id, "task_id": task_id, "map_index": -1},
+        )
+        fields: dict[str, Any] = row.rendered_fields
+        return fields
