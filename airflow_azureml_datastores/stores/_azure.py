@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import formatdate
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -101,10 +102,9 @@ class Patience:
 
     def obstore_options(self) -> ClientConfig:
         options: ClientConfig = {"timeout": f"{self.timeout:g}s", "connect_timeout": f"{min(self.timeout, 10):g}s"}
-        bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
-        if bundle:  # which the SDKs' transport trusts: one rule for both clients
-            with open(bundle, "rb") as certificates:
-                options["root_certificate"] = certificates.read()
+        bundle = Path(os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or "")
+        if bundle.is_file():  # which the SDKs' transport trusts: one rule for both clients
+            options["root_certificate"] = bundle.read_bytes()
         return options
 
 

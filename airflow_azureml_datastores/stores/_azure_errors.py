@@ -144,6 +144,7 @@ _REMEDIES = {
     "LeaseIdMissing": "Somebody holds a lease on it.",
     "NoAuthenticationInformation": "It is not public: give a credential.",
     "PublicAccessNotPermitted": "It is not public: give a credential.",
+    "ResourceNotFound": "To those who may not read it, too, it looks as if it were not there.",
     "SnapshotsPresent": "It has snapshots: delete them first.",
 }
 
@@ -247,7 +248,7 @@ class AzureErrors:
             PathExists: "there is something already",
             PathNotFound: "there is no such file",
             UnsafePath: "the service cannot hold this name",
-            Unsupported: "the service does not support this request",
+            Unsupported: "the service does not take this request",
         }[ours]
 
 

@@ -13,16 +13,16 @@ from airflow_azureml_datastores.errors import AccessDenied, DatastoresError, Pat
 from airflow_azureml_datastores.stores._azure import AzureAccess, Patience, describe
 from airflow_azureml_datastores.stores._azure_errors import CODES, AzureErrors, class_of, code_of
 from airflow_azureml_datastores.stores._blob_listing import BlobListing
-from airflow_azureml_datastores.stores._blob_names import check_blob_name, has_empty_segment, is_plain
+from airflow_azureml_datastores.stores._blob_names import check_blob_name, has_empty_segment
 
 if TYPE_CHECKING:
     from azure.storage.blob import BlobClient
     from obstore.store import AzureStore
 
 PART = 8 << 20
-"""Bytes per request of a big object, and per request in all of a small one."""
+"""Bytes up to which a blob travels in one request; blocks of larger ones have as many."""
 PARTS_AT_ONCE = 4
-"""Requests that one big object has in flight: what its memory is made of."""
+"""Blocks of one blob that are on their way: what the memory of a write is made of."""
 
 _obstore_process: int | None = None
 
@@ -53,24 +53,24 @@ class BlobContainer:
             f"{account_url}/{quote(name)}", [patience.retry_policy(), *access.auth_policies()], self._transport
         )
 
-    def blob(self, path: str) -> BlobClient:
-        """The SDK's client of one blob, for a name that the service holds exactly.
-
-        :raises UnsafePath: it does not.
-        """
+    def check_name(self, path: str) -> None:
+        """:raises UnsafePath: the container cannot hold a blob of exactly this name."""
         check_blob_name(path)
         if has_empty_segment(path) and not self._is_flat:
             raise UnsafePath(f"{show(path)} is no name for {self.url}: a hierarchical namespace drops empty segments.")
+
+    def blob(self, path: str) -> BlobClient:
+        """The SDK's client of one blob, whose name has been checked. Making one costs more than a call of obstore."""
         return self._sdk.get_blob_client(path)
 
-    def obstore(self, path: str) -> AzureStore | None:
-        """The fast client; None where it may not be used.
+    def fast(self, path: str) -> AzureStore | None:
+        """Obstore's client; None where it may not be used.
 
         That is for names that it bends, and in a process that was forked from one in which it has been used: there its
         calls would never return.
         """
         global _obstore_process
-        if not is_plain(path):
+        if has_empty_segment(path):
             return None
         if _obstore_process is None:
             _obstore_process = os.getpid()
@@ -117,8 +117,11 @@ class BlobContainer:
     @cached_property
     def _is_flat(self) -> bool:
         """Whether names may have empty segments. Unless the service says so they may not."""
-        try:
-            with self.errors.translated():
+        with self.errors.translated():
+            try:
                 return not self._sdk.get_account_information().get("is_hns_enabled")
-        except AccessDenied:
+            except self.errors.upstream as error:
+                if class_of(error, of_path=False) is not AccessDenied:
+                    raise
+            next(self.listing.pages("", size=1))  # denied here too, the credential is the trouble and not the name
             return False

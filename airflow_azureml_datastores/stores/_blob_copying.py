@@ -49,6 +49,7 @@ class BlobCopier:
         :raises Unsupported: the service cannot do it. It is asked once only.
         :raises Changed: the source is another version.
         """
+        self._target.check_name(path)
         way = BlobCopier._in_one if info.size <= ONE_REQUEST else BlobCopier._in_blocks
         if way in self._lacking:
             raise Unsupported(f"{self._target.url}: the service does not copy by itself.")
@@ -62,9 +63,8 @@ class BlobCopier:
     def _in_one(self, source: BlobContainer, info: ObjectInfo, path: str, condition: Condition) -> str:
         from azure.core import MatchConditions
 
-        blob = self._target.blob(path)
         url, authorization = _readable(source, info.path)
-        done = blob.start_copy_from_url(
+        done = self._target.blob(path).start_copy_from_url(
             url,
             requires_sync=True,
             source_etag=quoted(info.etag),
@@ -91,7 +91,7 @@ class BlobCopier:
             pool.shutdown(wait=False, cancel_futures=True)
         if stat_blob(source, info.path).etag != info.etag:
             raise Changed(f"{show(info.path)} in {source.url}: it changed while it was copied.")
-        return commit(self._target, blob, path, blocks, condition)
+        return commit(self._target, path, blocks, condition)
 
 
 def _readable(source: BlobContainer, path: str) -> tuple[str, dict[str, Any]]:

@@ -6,12 +6,13 @@ https://learn.microsoft.com/rest/api/storageservices/list-blobs
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from email.utils import formatdate
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, unquote, urlencode
-from xml.parsers import expat
 
 from airflow_azureml_datastores.core.store import ObjectInfo
 
@@ -25,12 +26,12 @@ PAGE = 5000
 _VERSION = "2021-12-02"
 """The first versions of the service fail for names that XML cannot hold; since 2021-02-12 they come percent-encoded."""
 
-_MONTHS = {
-    name: number
-    for number, name in enumerate(
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"], 1
-    )
-}
+_FIELD = re.compile(r'<(Name|Content-Length|Etag|Last-Modified|ResourceType)( Encoded="true")?>([^<]*)')
+_NEXT_MARKER = re.compile(r"<NextMarker>([^<]*)")
+_REFERENCE = re.compile(r"&(#x[0-9A-Fa-f]+|#[0-9]+|amp|lt|gt|quot|apos);")
+_ENTITIES = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
+_MONTHS = {"Jan": 1, "Feb": 2, "Mar": 3, "Apr": 4, "May": 5, "Jun": 6}
+_MONTHS |= {"Jul": 7, "Aug": 8, "Sep": 9, "Oct": 10, "Nov": 11, "Dec": 12}
 
 
 class Page(NamedTuple):
@@ -86,75 +87,54 @@ class BlobListing:
 def parse_page(body: bytes) -> Page:
     """Read one page. Directories, which accounts with a hierarchical namespace list too, are left out.
 
+    Where XML has neither comments nor CDATA, and so no ``<!``, each ``<`` begins a tag and text lies between tags as it
+    is. So the few elements that count are found without parsing all the others, in a third of expat's time.
+
     :raises azure.core.exceptions.DecodeError: it is no page.
     """
     from azure.core.exceptions import DecodeError
 
-    parser = _PageParser()
     try:
-        return parser.parse(body)
-    except (expat.ExpatError, KeyError, ValueError) as error:
-        raise DecodeError(f"List Blobs gave something that is no page: {error}") from error
+        text = body.decode("utf-8-sig")
+        if "<!" in text or not text.rstrip().endswith("</EnumerationResults>"):
+            raise ValueError("it is cut, or another document")
+        _, *blobs = text.split("<Blob>")
+        marker = _NEXT_MARKER.search(text, text.rindex("</Blobs>") if blobs else 0)
+        listed = [_read_blob(blob) for blob in blobs]
+    except (KeyError, ValueError) as error:
+        raise DecodeError(f"List Blobs answered with something that is no page: {error}") from error
+    return Page([blob for blob in listed if blob], _unescape(marker[1]) if marker else "")
 
 
-class _PageParser:
-    """expat, listening to the few elements that count: calls into Python are what a listing's time goes into."""
-
-    _WANTED = frozenset(["Name", "Content-Length", "Etag", "Last-Modified", "ResourceType", "NextMarker"])
-
-    def __init__(self) -> None:
-        self._parser = expat.ParserCreate()
-        self._parser.buffer_text = True
-        self._parser.StartElementHandler = self._start
-        self._blobs: list[ObjectInfo] = []
-        self._values: dict[str, str] = {}
-        self._tag = ""
-        self._encoded = False
-        self._next_marker = ""
-
-    def parse(self, body: bytes) -> Page:
-        self._parser.Parse(body, True)
-        self._next_marker = self._values.pop("NextMarker", "")
-        self._finish_blob()
-        return Page(self._blobs, self._next_marker)
-
-    def _start(self, tag: str, attributes: dict[str, str]) -> None:
-        if tag in self._WANTED:
-            self._tag = tag
-            self._values[tag] = ""
-            if tag == "Name":
-                self._encoded = attributes.get("Encoded") == "true"
-            self._parser.CharacterDataHandler = self._text
-            self._parser.EndElementHandler = self._end
-        elif tag == "Blob":
-            self._finish_blob()
-
-    def _text(self, text: str) -> None:
-        self._values[self._tag] += text
-
-    def _end(self, tag: str) -> None:
-        self._parser.CharacterDataHandler = None
-        self._parser.EndElementHandler = None
-
-    def _finish_blob(self) -> None:
-        """Called where the next blob begins, and at the end."""
-        values = self._values
-        if not values:
-            return
-        if values.get("ResourceType") != "directory":
-            self._blobs.append(
-                ObjectInfo(
-                    unquote(values["Name"]) if self._encoded else values["Name"],
-                    int(values["Content-Length"]),
-                    values["Etag"].strip('"'),
-                    parse_date(values["Last-Modified"]),
-                )
-            )
-        values.clear()
+def _read_blob(element: str) -> ObjectInfo | None:
+    """One blob, given what comes after its ``<Blob>``; None for a directory."""
+    found = _FIELD.findall(element)
+    values = {tag: text for tag, _, text in found}
+    if values.get("ResourceType") == "directory":
+        return None
+    name = _unescape(values["Name"])
+    return ObjectInfo(
+        unquote(name) if any(encoded for _, encoded, _ in found) else name,
+        int(values["Content-Length"]),
+        values["Etag"].strip('"'),
+        parse_date(values["Last-Modified"]),
+    )
 
 
+def _unescape(text: str) -> str:
+    """Resolve XML's references; html.unescape knows more than XML does, and bends control characters."""
+    return _REFERENCE.sub(lambda found: _character(found[1]), text) if "&" in text else text
+
+
+def _character(reference: str) -> str:
+    if reference.startswith("#x"):
+        return chr(int(reference[2:], 16))
+    return chr(int(reference[1:])) if reference.startswith("#") else _ENTITIES[reference]
+
+
+@lru_cache(maxsize=4096)
 def parse_date(text: str) -> datetime:
-    """A date as HTTP writes it, ``Sun, 06 Nov 1994 08:49:37 GMT``; ten times as fast as email.utils."""
+    """A date as HTTP writes it, ``Sun, 06 Nov 1994 08:49:37 GMT``; email.utils takes ten times as long."""
     return datetime(
         int(text[12:16]),
         _MONTHS[text[8:11]],

@@ -38,24 +38,23 @@ def can_start_a_name(prefix: str) -> bool:
 
 
 def has_empty_segment(path: str) -> bool:
-    """Such a name is exact in a flat account only; one with a hierarchical namespace drops empty segments."""
+    """Whether there is a slash in front, at the end, or beside another one.
+
+    Such a name is exact in a flat account only, as a hierarchical namespace drops empty segments; and so does obstore,
+    unless it refuses them.
+    """
     return "" in path.split("/")
-
-
-def is_plain(path: str) -> bool:
-    """Whether obstore leaves this valid name as it is: it drops slashes in front and at the end, and refuses ``//``."""
-    return not has_empty_segment(path)
 
 
 def check_account_name(name: str) -> None:
     """:raises InvalidName: no storage account can have this name."""
-    if not _ACCOUNT.fullmatch(name):
+    if not isinstance(name, str) or not _ACCOUNT.fullmatch(name):
         raise InvalidName(f"{name!r} is no storage account name: 3 to 24 lowercase letters and digits.")
 
 
 def check_container_name(name: str) -> None:
     """:raises InvalidName: no container can have this name."""
-    if not _CONTAINER.fullmatch(name):
+    if not isinstance(name, str) or not _CONTAINER.fullmatch(name):
         raise InvalidName(
             f"{name!r} is no container name: 3 to 63 lowercase letters, digits and single '-', starting and ending "
             "with a letter or digit; or $root or $web."

@@ -12,11 +12,16 @@ from airflow_azureml_datastores.core.paths import show
 from airflow_azureml_datastores.core.store import ObjectInfo
 from airflow_azureml_datastores.errors import Changed, InvalidInput, Unavailable
 from airflow_azureml_datastores.stores._azure_errors import code_of
-from airflow_azureml_datastores.stores._blob_container import PART, PARTS_AT_ONCE, BlobContainer
+from airflow_azureml_datastores.stores._blob_container import PART, BlobContainer
 
 if TYPE_CHECKING:
     from azure.storage.blob import BlobClient
     from obstore import GetOptions
+
+RANGE = 4 << 20
+"""Bytes per further request of a blob that did not come with the first one."""
+RANGES_AT_ONCE = 4
+"""Of these on their way; each takes up to three times its bytes while obstore joins what came."""
 
 
 class Part(NamedTuple):
@@ -42,18 +47,18 @@ def quoted(etag: str) -> str:
 
 def stat_blob(container: BlobContainer, path: str) -> ObjectInfo:
     """Describe a blob. :raises PathNotFound: there is none, or it is a directory."""
-    blob = container.blob(path)
+    container.check_name(path)
     found = _stat_fast(container, path)
     if found is None:
         with container.errors.translated(path):
-            properties = blob.get_blob_properties()
+            properties = container.blob(path).get_blob_properties()
         container.check_is_file(path, properties.metadata or {})
         found = ObjectInfo(path, properties.size, properties.etag.strip('"'), properties.last_modified)
     return found
 
 
 def _stat_fast(container: BlobContainer, path: str) -> ObjectInfo | None:
-    fast = container.obstore(path)
+    fast = container.fast(path)
     if fast is None:
         return None
     import obstore
@@ -74,13 +79,15 @@ def read_blob(
     """Yield a blob's bytes as :meth:`FileStore.read` promises. Closed early, it ends its threads."""
     if start < 0 or (length is not None and length < 0):
         raise InvalidInput(f"start and length of a read cannot be negative (got {start} and {length}).")
-    first = _first_part(container, path, start, PART if length is None else min(length, PART), if_match)
-    if first.content:
-        yield first.content
-    end = first.size if length is None else min(first.size, start + length)
+    wanted = PART if length is None else min(length, PART)
+    content, size, etag = _first_part(container, path, start, wanted, if_match)
+    if content:
+        yield content
+    del content  # which nobody needs while the rest comes
+    end = size if length is None else min(size, start + length)
     begin = start + PART
     if begin < end:
-        yield from _rest(container, path, range(begin, end, PART), end, first.etag)
+        yield from _rest(container, path, range(begin, end, RANGE), end, etag)
 
 
 def _first_part(container: BlobContainer, path: str, start: int, length: int, if_match: str | None) -> Part:
@@ -99,19 +106,18 @@ def _first_part(container: BlobContainer, path: str, start: int, length: int, if
 
 
 def _rest(container: BlobContainer, path: str, offsets: range, end: int, etag: str) -> Iterator[bytes]:
-    """All parts but the first, each pinned to the first one's version, ``PARTS_AT_ONCE`` of them on their way."""
-    pool = ThreadPoolExecutor(PARTS_AT_ONCE, thread_name_prefix="read-blob")
+    """All parts but the first, each pinned to the first one's version, ``RANGES_AT_ONCE`` of them on their way."""
+    pool = ThreadPoolExecutor(RANGES_AT_ONCE, thread_name_prefix="read-blob")
 
     def ask(offset: int) -> Future[Part]:
-        return pool.submit(fetch, container, path, offset, min(PART, end - offset), etag)
+        return pool.submit(fetch, container, path, offset, min(RANGE, end - offset), etag)
 
     coming = iter(offsets)
-    asked = deque(ask(offset) for offset in islice(coming, PARTS_AT_ONCE))
+    asked = deque(ask(offset) for offset in islice(coming, RANGES_AT_ONCE))
     try:
         while asked:
-            content = asked.popleft().result().content
+            yield asked.popleft().result().content
             asked.extend(ask(offset) for offset in islice(coming, 1))
-            yield content
     except _PastTheEnd:
         raise _changed(container, path) from None
     finally:
@@ -120,11 +126,11 @@ def _rest(container: BlobContainer, path: str, offsets: range, end: int, etag: s
 
 def fetch(container: BlobContainer, path: str, start: int, length: int, if_match: str | None) -> Part:
     """Get a range of a blob, shorter where the blob ends before."""
-    blob = container.blob(path)
+    container.check_name(path)
     part = _fetch_fast(container, path, start, length, if_match)
     if part is None:
         with container.errors.translated(path):
-            part = _fetch_patiently(blob, start, length, if_match)
+            part = _fetch_patiently(container.blob(path), start, length, if_match)
     if len(part.content) != min(length, part.size - start):
         raise Unavailable(f"{show(path)} in {container.url}: only {len(part.content)} bytes of {length} came.")
     return part
@@ -132,7 +138,7 @@ def fetch(container: BlobContainer, path: str, start: int, length: int, if_match
 
 def _fetch_fast(container: BlobContainer, path: str, start: int, length: int, if_match: str | None) -> Part | None:
     """Through obstore; None if the SDK should ask again."""
-    fast = container.obstore(path)
+    fast = container.fast(path)
     if fast is None:
         return None
     import obstore

@@ -27,7 +27,6 @@ from airflow_azureml_datastores.stores._blob_container import PART, PARTS_AT_ONC
 from airflow_azureml_datastores.stores._blob_reading import fetch, quoted, stat_blob
 
 if TYPE_CHECKING:
-    from azure.storage.blob import BlobClient
     from obstore import PutMode
 
 MAX_BLOCKS = 50_000
@@ -74,38 +73,38 @@ class BlobWriter:
 
         Errors of ``chunks`` come out as they are.
         """
-        blob = self._container.blob(path)
+        self._container.check_name(path)
         parts = regrouped(_counted(chunks, size, path), block_size(size or 0))
         first, second = next(parts, b""), next(parts, None)
         if second is None:
             with self._gone_is_changed(path, condition):
-                return self._put(blob, path, first, condition)
+                return self._put(path, first, condition)
         with self._turn(path):
             if condition.create:
                 self._check_missing(path)
-            blocks = self._stage(blob, path, chain((first, second), parts))
+            blocks = self._stage(path, chain((first, second), parts))
             with self._gone_is_changed(path, condition):
-                return commit(self._container, blob, path, blocks, condition)
+                return commit(self._container, path, blocks, condition)
 
-    def _put(self, blob: BlobClient, path: str, content: bytes, condition: Condition) -> str:
+    def _put(self, path: str, content: bytes, condition: Condition) -> str:
         """One request. A first answer is final; after a lost one the blob that is there may be our own."""
-        etag = self._put_once(blob, path, content, condition)
+        etag = self._put_once(path, content, condition)
         if etag is not None:
             return etag
         try:
-            return self._put_patiently(blob, path, content, condition)
+            return self._put_patiently(path, content, condition)
         except (PathExists, Changed):
             written = self._written_before(path, content) if condition else None
             if written is None:
                 raise
             return written
 
-    def _put_once(self, blob: BlobClient, path: str, content: bytes, condition: Condition) -> str | None:
+    def _put_once(self, path: str, content: bytes, condition: Condition) -> str | None:
         """One attempt; None if it was left open whether it succeeded."""
-        fast = self._container.obstore(path)
+        fast = self._container.fast(path)
         if fast is None:
             try:
-                return self._put_patiently(blob, path, content, condition, retry_total=0)
+                return self._put_patiently(path, content, condition, retry_total=0)
             except Unavailable:
                 return None
 
@@ -121,9 +120,9 @@ class BlobWriter:
             return None
         return (result["e_tag"] or "").strip('"')
 
-    def _put_patiently(self, blob: BlobClient, path: str, content: bytes, condition: Condition, **options: Any) -> str:
+    def _put_patiently(self, path: str, content: bytes, condition: Condition, **options: Any) -> str:
         with self._container.errors.translated(path):
-            done = blob.upload_blob(
+            done = self._container.blob(path).upload_blob(
                 content, length=len(content), overwrite=not condition.create, **_without_create(condition), **options
             )
         return str(done["etag"]).strip('"')
@@ -136,9 +135,9 @@ class BlobWriter:
             return None
         return part.etag if (part.size, part.content) == (len(content), content) else None
 
-    def _stage(self, blob: BlobClient, path: str, parts: Iterable[bytes]) -> list[str]:
+    def _stage(self, path: str, parts: Iterable[bytes]) -> list[str]:
         """Upload blocks, ``PARTS_AT_ONCE`` of them on their way. What is not committed the service drops by itself."""
-        upload = uuid4().hex
+        blob, upload = self._container.blob(path), uuid4().hex
         pool = ThreadPoolExecutor(PARTS_AT_ONCE, thread_name_prefix="write-blob")
 
         def stage(number: int, content: bytes) -> str:
@@ -189,7 +188,7 @@ class BlobWriter:
             yield
 
 
-def commit(container: BlobContainer, blob: BlobClient, path: str, blocks: list[str], condition: Condition) -> str:
+def commit(container: BlobContainer, path: str, blocks: list[str], condition: Condition) -> str:
     """Make staged blocks the blob's content; returns its etag.
 
     The answer to a commit that succeeded may get lost, and the next attempt then meets our own blob: the blocks tell.
@@ -198,21 +197,21 @@ def commit(container: BlobContainer, blob: BlobClient, path: str, blocks: list[s
 
     try:
         with container.errors.translated(path):
-            done = blob.commit_block_list([BlobBlock(block) for block in blocks], **condition.for_sdk)
+            done = container.blob(path).commit_block_list([BlobBlock(block) for block in blocks], **condition.for_sdk)
     except Conflict:
-        etag = _committed_before(container, blob, path, blocks)
+        etag = _committed_before(container, path, blocks)
         if etag is None:
             raise
         return etag
     return str(done["etag"]).strip('"')
 
 
-def _committed_before(container: BlobContainer, blob: BlobClient, path: str, blocks: list[str]) -> str | None:
+def _committed_before(container: BlobContainer, path: str, blocks: list[str]) -> str | None:
     """The etag of the blob if it consists of just these blocks."""
     try:
         etag = stat_blob(container, path).etag
         with container.errors.translated(path):
-            committed, _ = blob.get_block_list("committed")
+            committed, _ = container.blob(path).get_block_list("committed")
     except DatastoresError:
         return None
     return etag if [block.id for block in committed] == blocks else None

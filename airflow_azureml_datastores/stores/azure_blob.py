@@ -90,6 +90,8 @@ class AzureBlobStore(FileStore):
     Listings come in the service's own order: that of UTF-16 code units, which is that of code points but for characters
     beyond U+FFFF; with a hierarchical namespace it is folder by folder. Directories of such an account are no objects.
 
+    A store does not outlive a fork: open another one in the child.
+
     Two processes that upload to the same big blob at once disturb each other: all but the first to finish fail with
     :class:`Changed`. Threads that share a store take turns.
 
@@ -149,9 +151,9 @@ class AzureBlobStore(FileStore):
         return self._writer.write(path, chunks, size, Condition(create, if_match))
 
     def delete(self, path: str) -> None:
-        blob = self._container.blob(path)
+        self._container.check_name(path)
         with suppress(PathNotFound), self._container.errors.translated(path):
-            blob.delete_blob()
+            self._container.blob(path).delete_blob()
 
     def can_copy_from(self, source: FileStore) -> bool:
         """Inside an account always; from another one if its key or SAS token lets the service read there."""
@@ -170,7 +172,7 @@ class AzureBlobStore(FileStore):
         """Where the service turns out not to copy by itself, the bytes pass through here after all."""
         if not isinstance(source, AzureBlobStore):
             raise Unsupported(f"{self.url}: the service copies from other blob containers only, not from {source.url}.")
-        check_blob_name(path)
+        self._container.check_name(path)
         info = source.stat(source_path)
         if if_match not in (None, info.etag):
             raise Changed(f"{show(source_path)} in {source.url}: it is another version than was asked for.")
