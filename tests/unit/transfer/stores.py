@@ -113,6 +113,12 @@ class MemoryStore(FileStore):
                 del self._objects[path]
             self._objects |= {target + path[len(staged) :]: found for path, found in moved.items()}
 
+    def twin(self) -> MemoryStore:
+        """Another store with the same objects, in the same versions."""
+        twin = MemoryStore(self.features, chunk=self._chunk, page=self._page)
+        twin._objects = dict(self._objects)
+        return twin
+
     def touch(self, path: str, modified: datetime) -> None:
         """Let an object look as if it had changed at another time."""
         self._objects[path] = replace(self._objects[path], modified=modified)
@@ -136,10 +142,14 @@ class Watched(FileStore):
     :param before: is told of each call (its name and path) before it is made, and of each chunk that a ``read`` gives
         (as ``chunk``); what it raises, the call raises.
     :param after: is told of each call once it has been done, but before the caller hears of it.
+    :param listed: whether ``before`` is also told of each object of a listing (as ``listed``), once it was given.
     """
 
-    def __init__(self, inner: FileStore, before: Hook | None = None, after: Hook | None = None) -> None:
+    def __init__(
+        self, inner: FileStore, before: Hook | None = None, after: Hook | None = None, *, listed: bool = False
+    ) -> None:
         self.inner = inner
+        self._listed = listed
         self.features = inner.features
         self.before = before or (lambda call, path: None)
         self.after = after or (lambda call, path: None)
@@ -156,7 +166,10 @@ class Watched(FileStore):
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         self.before("list", prefix)
-        yield from self.inner.list(prefix)
+        for info in self.inner.list(prefix):
+            yield info
+            if self._listed:
+                self.before("listed", info.path)
 
     def stat(self, path: str) -> ObjectInfo:
         self.before("stat", path)

@@ -374,7 +374,7 @@ def test_interrupted_from_outside(source: MemoryStore, target: MemoryStore) -> N
     finally:
         signal.signal(signal.SIGALRM, earlier)
     for thread in threading.enumerate():
-        if thread.name.startswith("transfer"):
+        if thread.name.startswith("transfer") and thread.is_alive():
             thread.join(5)
     assert time.monotonic() - started < 5
     assert contents(target) == {}

@@ -262,6 +262,24 @@ class TestOthers:
             changing.watched(meanwhile).publish({"a": b"1"}, publisher="one")
         assert changing.data() == {}
 
+    def test_the_other_ends_at_that_moment(self, rig: Rig) -> None:
+        """Its mark is there when ours is to be set, and gone when it is looked at: then ours is set all the same."""
+        steps: list[str] = []
+
+        def meanwhile(call: str, path: str) -> None:
+            if call == "write" and path.startswith(f"{STAGING}publishing/") and not steps:
+                fill(rig.store, {path: b'{"folder": "x/", "publisher": "two", "policy": "fail"}'})
+                steps.append("set")
+            elif call == "stat" and path.startswith(f"{STAGING}publishing/") and steps == ["set"]:
+                rig.store.delete(path)
+                steps.append("ended")
+            elif (call, path) in (("replace_directory", "gold"), ("copy_from", f"{rig.folder}a")):
+                assert len(rig.marks()) == 1
+                steps.append("changed")
+
+        rig.watched(meanwhile).publish({"a": b"1"}, publisher="one")
+        assert steps == ["set", "ended", "changed"]
+
     def test_a_mark_that_nobody_can_read(self, rig: Rig) -> None:
         path = f"{STAGING}publishing/x.json"
         fill(rig.store, {path: b"garbage"})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from copy import copy
+from dataclasses import replace
 
 import pytest
 
@@ -47,21 +49,31 @@ class Scene:
         self.old: Files = old
         self.new: Files = old | NEW if policy == "merge" else NEW
 
-    def lay(self) -> None:
+    def lay(self) -> Scene:
         for info in list(self.rig.store.list()):
             self.rig.store.delete(info.path)
         if self.old:
             self.rig.publish(PUBLISHED, publisher="earlier")
             fill(self.rig.store, FOREIGN, self.rig.folder)
+        return self
+
+    def twin(self) -> Scene:
+        """The same scene, in memory, as it is now."""
+        assert isinstance(self.rig.store, MemoryStore)
+        scene = copy(self)
+        scene.rig = replace(self.rig, store=self.rig.store.twin())
+        return scene
 
     def publish(self, rig: Rig | None = None) -> Manifest:
         return (rig or self.rig).publish(self.source, self.policy)
 
     def check_what_is_seen(self) -> str:
         """What a reader sees at this moment is the old state or the new one, or it is told to wait."""
-        data = self.rig.data()
-        mixed = data not in (self.old, self.new)
-        assert not (mixed and SUCCESS in contents(self.rig.store, self.rig.folder)), "_SUCCESS among mixed data"
+        if SUCCESS in contents(self.rig.store, self.rig.folder):
+            assert self.rig.data() in (self.old, self.new), "_SUCCESS among mixed data"
+            for entry in self.rig.manifest().entries:
+                there = self.rig.store.stat(self.rig.folder + entry.path)
+                assert entry.is_at(there.version), "_SUCCESS beside another manifest"
         try:
             found = self.rig.found()
         except PublishInProgress:
@@ -93,18 +105,19 @@ each_policy = pytest.mark.parametrize("policy", POLICIES)
 @each_policy
 def test_dies_at_any_call(in_memory: Rig, policy: Policy, done: bool) -> None:
     """``done``: the call that it dies at still takes effect."""
-    die_at(Scene(in_memory, policy), range(1, 200), done)
+    scene = Scene(in_memory, policy).lay()
+    die_at(scene.twin, range(1, 200), done)
 
 
 @each_policy
 def test_dies_on_disk(on_disk: Rig, policy: Policy) -> None:
-    die_at(Scene(on_disk, policy), range(1, 200, 5), done=True)
+    die_at(Scene(on_disk, policy).lay, range(1, 200, 5), done=True)
 
 
-def die_at(scene: Scene, calls: Iterable[int], done: bool) -> None:
+def die_at(laid: Callable[[], Scene], calls: Iterable[int], done: bool) -> None:
     seen = []
     for at in calls:
-        scene.lay()
+        scene = laid()
         plug = Plug(at, done=done)
         with suppress(PlugPulled):
             scene.publish(scene.rig.watched(plug.before, plug.after))
@@ -114,16 +127,16 @@ def die_at(scene: Scene, calls: Iterable[int], done: bool) -> None:
             assert at > 20
             break
     order = [state for n, state in enumerate(seen) if n == 0 or seen[n - 1] != state]
-    assert order == (["old", "new"] if scene.swaps else ["old", "refused", "new"])
+    assert order == (["old", "new"] if laid().swaps else ["old", "refused", "new"])
 
 
 @each_policy
 def test_dies_while_completing(in_memory: Rig, policy: Policy) -> None:
     """The attempt that completes another one dies, too."""
-    scene = Scene(in_memory, policy)
+    laid = Scene(in_memory, policy).lay()
     for first in range(1, 200, 5):
         for second in range(1, 200, 7):
-            scene.lay()
+            scene = laid.twin()
             plugs = [Plug(first, done=True), Plug(second, done=True)]
             for plug in plugs:
                 with suppress(PlugPulled):
@@ -139,16 +152,16 @@ def test_dies_while_completing(in_memory: Rig, policy: Policy) -> None:
 
 def test_dies_and_comes_back_with_another_content(in_memory: Rig) -> None:
     """The earlier content is completed first, or was never seen: no file of it is left among the newer ones."""
-    scene = Scene(in_memory, "overwrite")
+    laid = Scene(in_memory, "overwrite").lay()
     newer = {"a": b"newer", "n": b"newer"}
     for at in range(1, 200):
-        scene.lay()
+        scene = laid.twin()
         plug = Plug(at, done=True)
         with suppress(PlugPulled):
-            scene.publish(in_memory.watched(plug.before, plug.after))
-        in_memory.publish(newer, "overwrite")
-        assert in_memory.data() == in_memory.found() == newer
-        assert in_memory.backstage() == []
+            scene.publish(scene.rig.watched(plug.before, plug.after))
+        scene.rig.publish(newer, "overwrite")
+        assert scene.rig.data() == scene.rig.found() == newer
+        assert scene.rig.backstage() == []
         if not plug.pulled:
             return
     pytest.fail("it never came to an end")
@@ -185,7 +198,7 @@ class TestPublishedWhileRead:
                 if len(calls) == at:
                     scene.publish()
 
-            yield scene, Watched(scene.rig.store, tell), calls
+            yield scene, Watched(scene.rig.store, tell, listed=True), calls
             if len(calls) < at:
                 return
         pytest.fail("it never came to an end")
@@ -215,6 +228,44 @@ class TestPublishedWhileRead:
             found: Source = newest(Place("t", store, "gold/"), ["a", "b"], "")
             prepare_copy(found, Place("x", target), label="", say=lambda line: None)()
             assert contents(target) in ({"a": b"old a", "b": b"old b"}, {"a": b"new a", "b": b"new b"})
+
+    def test_and_it_stops_there(self) -> None:
+        """The publish gets as far as its k-th call, for every k from its first change on: as if they met just there."""
+        laid = Scene(Rig(MemoryStore(page=1), "gold/"), "overwrite")
+        laid.lay()
+        first = self.first_change(laid.twin())
+        seen: set[str] = set()
+        for at in range(1, 200):
+            for until in range(first, 200):
+                scene = laid.twin()
+                plug, calls = Plug(until), Plug(at)
+
+                def meet(call: str, path: str, scene: Scene = scene, calls: Plug = calls, plug: Plug = plug) -> None:
+                    with suppress(PlugPulled):
+                        calls.before(call, path)
+                        return
+                    with suppress(PlugPulled):
+                        if not plug.calls:
+                            scene.publish(scene.rig.watched(plug.before, plug.after))
+
+                try:
+                    found = Rig(Watched(scene.rig.store, meet, listed=True), "gold/").found()
+                except (PublishInProgress, Changed, PathNotFound) as refused:
+                    seen.add(type(refused).__name__)
+                else:
+                    assert found in (scene.old, scene.new)
+                    seen.add("old" if found == scene.old else "new")
+                if not plug.pulled:
+                    break
+            if not calls.pulled:
+                break
+        assert seen == {"old", "new", "PublishInProgress", "Changed", "PathNotFound"}
+
+    def first_change(self, scene: Scene) -> int:
+        """The number of the call with which a publish says that it begins to change the folder."""
+        calls = Plug()
+        scene.publish(scene.rig.watched(calls.before))
+        return next(n for n, (call, path) in enumerate(calls.calls) if call == "delete" and path == "gold/_SUCCESS")
 
     def test_without_this_care_it_would_be_mixed(self) -> None:
         """The moments above are those at which a plain listing goes wrong."""

@@ -8,13 +8,12 @@ from typing import Any
 import pytest
 
 from airflow_azureml_datastores.core.cursor import fingerprint
-from airflow_azureml_datastores.core.place import OpenDatastore, Place
+from airflow_azureml_datastores.core.place import OpenDatastore
 from airflow_azureml_datastores.errors import ContainerNotFound, Unavailable
 from airflow_azureml_datastores.transfer.cursors import CursorFile
-from airflow_azureml_datastores.transfer.publish import publish
 from airflow_azureml_datastores.transfer.source import from_manifest, read_manifest
 from airflow_azureml_datastores.transfer.watch import Watch
-from tests.unit.transfer.publishing import made
+from tests.unit.transfer.publishing import Rig
 from tests.unit.transfer.stores import MemoryStore, Watched, fill, opener
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -90,7 +89,7 @@ class TestWhatIsNew:
         assert look(open_datastore, watch(path)) == found
 
     def test_no_records_of_ours(self, store: MemoryStore, open_datastore: OpenDatastore) -> None:
-        publish(made({"a": b"1"}), Place("s", store, "in/"), policy="fail", publisher="p", label="", say=lambda _: None)
+        Rig(store, "in/").publish({"a": b"1"})
         assert look(open_datastore, watch("")) == ["in/a"]
 
 
@@ -127,9 +126,8 @@ class TestNotYet:
             if path == "in/_SUCCESS" and call == "write":
                 raise Unavailable("down")
 
-        target = Place("s", Watched(store, fail), "in/")
         with pytest.raises(Unavailable):
-            publish(made({"a": b"1"}), target, policy="fail", publisher="p", label="", say=lambda _: None)
+            Rig(Watched(store, fail), "in/").publish({"a": b"1"}, publisher="p")
         files, told = watch().look(open_datastore, NOW)
         assert files == []
         assert told.startswith("a publish to azureml://datastores/s/paths/in/ is not finished: p.")
