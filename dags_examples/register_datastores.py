@@ -56,7 +56,8 @@ with DAG(
         description="What is no longer needed every day.",
         tags={"owner": "platform"},
     )
-    make_default = SetDefaultDatastoreOperator(task_id="make_default", datastore="archive")
+    # What is meant from now on where no datastore is named; a built-in, as other DAGs may write to it meanwhile.
+    make_default = SetDefaultDatastoreOperator(task_id="make_default", datastore="workspacefilestore")
     list_all = ListDatastoresOperator(task_id="list_all")
     restore_default = SetDefaultDatastoreOperator(
         task_id="restore_default", datastore="{{ ti.xcom_pull(task_ids='make_default')['previous'] }}"

@@ -121,8 +121,8 @@ def test_register_datastores(workspace: WorkspaceHook) -> None:
         assert {state for task, state in done.states.items() if task not in azure} == {"success"}
         assert done["register"]["result"] == "created"
         assert done["register"]["url"] == archives[0].as_uri()
-        assert [row["datastore"] for row in done["list_all"] if row["default"]] == ["archive"]
-        assert done["restore_default"] == {"datastore": "workspaceblobstore", "previous": "archive"}
+        assert [row["datastore"] for row in done["list_all"] if row["default"]] == ["workspacefilestore"]
+        assert done["restore_default"] == {"datastore": "workspaceblobstore", "previous": "workspacefilestore"}
         assert done["repoint"]["result"] == "updated"
         assert done["repoint"]["url"] == archives[1].as_uri()
         assert [datastore.name for datastore in workspace.list()] == ["workspaceblobstore", "workspacefilestore"]
