@@ -117,7 +117,7 @@ class LocalExperiment:
             )
         uri = input_uri(given)
         if given.mode == "direct":
-            return str(uri)
+            return str(replace(uri, datastore=self.open_datastore(uri.datastore).datastore))
         source = find_source(self.open_datastore, uri)
         if not source.files and not given.allow_empty:
             raise NoData(
