@@ -10,7 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import quote
 
 from airflow.providers.common.compat.connection import get_async_connection
 from airflow.sdk import BaseHook
@@ -213,11 +212,19 @@ def _database_url(connection: Any) -> str | None:
         )
     if connection.password:
         mask_secret(connection.password)
-    user = quote(connection.login or "", safe="")
-    password = f":{quote(connection.password, safe='')}" if connection.password else ""
-    at = "@" if user else ""
-    port = f":{connection.port}" if connection.port else ""
-    return f"postgresql+psycopg://{user}{password}{at}{connection.host}{port}/{quote(connection.schema, safe='')}"
+    from sqlalchemy.engine import URL
+
+    server = {"host": connection.host, "port": connection.port}
+    if connection.host.startswith("/"):  # the folder of the server's socket
+        server = {"query": {name: str(value) for name, value in server.items() if value}}
+    url = URL.create(
+        "postgresql+psycopg",
+        username=connection.login or None,
+        password=connection.password or None,
+        database=connection.schema,
+        **server,
+    )
+    return url.render_as_string(hide_password=False)
 
 
 def _azure_workspace(connection: Any) -> Workspace:

@@ -1,0 +1,170 @@
+"""The hook of a workspace: which one a connection means, and what is said if there is none."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.configuration import AIRFLOW_HOME
+from airflow.sdk import Connection
+from sqlalchemy import make_url
+
+from airflow_azureml_datastores import AzureBlob, Datastore, LocalDirectory
+from airflow_azureml_datastores.errors import InvalidConnection, InvalidInput, Unsupported
+from airflow_azureml_datastores.hooks import AzureBlobHook, DatastoreHook, LocalWorkspaceHook, WorkspaceHook
+from airflow_azureml_datastores.hooks.workspace import _database_url as database_url
+from airflow_azureml_datastores.workspaces.local import LocalWorkspace
+from tests.contract.workspace.rigs_local import new_database
+from tests.servers.fixtures import Servers
+
+Connect = Callable[..., None]
+
+
+@pytest.fixture
+def connect(monkeypatch: pytest.MonkeyPatch) -> Connect:
+    """Makes a connection ``ws``, or of another id."""
+
+    def make(conn_type: str, conn_id: str = "ws", **fields: Any) -> None:
+        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps({"conn_type": conn_type, **fields}))
+
+    return make
+
+
+@pytest.fixture
+def home(connect: Connect, tmp_path: Path) -> Path:
+    """The folder of an embedded workspace behind the connection ``ws``."""
+    connect("azureml_local_workspace", extra={"home": str(tmp_path / "home")})
+    return tmp_path / "home"
+
+
+@pytest.mark.parametrize("hook", [WorkspaceHook, LocalWorkspaceHook])
+def test_connection_of_a_local_workspace(hook: type[WorkspaceHook], home: Path) -> None:
+    assert hook("ws").test_connection() == (
+        True,
+        "'ws' (local): workspaceblobstore, workspacefilestore; default workspaceblobstore",
+    )
+    assert (home / "workspace.db").is_file()
+
+
+def test_connection_whose_default_datastore_is_gone(home: Path, tmp_path: Path) -> None:
+    folder = LocalDirectory(str(tmp_path / "lake")).create()
+    with WorkspaceHook("ws") as hook:
+        hook.register(Datastore("lake", folder))
+        hook.set_default("lake")
+    (tmp_path / "lake").rmdir()
+    ok, message = WorkspaceHook("ws").test_connection()
+    assert not ok
+    assert str(tmp_path / "lake") in message
+
+
+def test_connection_of_an_azure_ml_workspace(connect: Connect) -> None:
+    connect("azureml_workspace", password="s3cret", extra={"workspace_name": "ml"})
+    ok, message = WorkspaceHook("ws").test_connection()
+    assert not ok
+    assert message.startswith("connection 'ws': workspaces of type 'azureml_workspace' (Azure ML itself) are not supp")
+    assert message.endswith("use a connection of type 'azureml_local_workspace'.")
+    with pytest.raises(Unsupported):
+        WorkspaceHook("ws").list()
+
+
+def test_missing_connection() -> None:
+    ok, message = WorkspaceHook("nowhere").test_connection()
+    assert not ok
+    assert message == (
+        "there is no connection 'nowhere', which the workspace needs. Create it in Admin > Connections, or with: "
+        "airflow connections add nowhere --conn-type azureml_local_workspace"
+    )
+
+
+def test_a_connection_of_another_type(connect: Connect) -> None:
+    connect("postgres")
+    with pytest.raises(InvalidConnection, match="'ws' has type 'postgres', which is no workspace; use azureml_local"):
+        WorkspaceHook("ws").list()
+
+
+def test_without_a_folder_the_workspace_is_in_airflows_home(connect: Connect) -> None:
+    connect("azureml_local_workspace", conn_id="unfurnished")
+    with WorkspaceHook("unfurnished") as hook:
+        location = hook.get().location
+    assert location == LocalDirectory(f"{AIRFLOW_HOME}/azureml_workspaces/unfurnished/workspaceblobstore")
+
+
+def test_a_server_without_a_database(connect: Connect) -> None:
+    connect("azureml_local_workspace", host="db.example.com", password="s3cret")
+    with pytest.raises(InvalidConnection, match=r"fill in 'Database' \(schema\)") as raised:
+        WorkspaceHook("ws").list()
+    assert "s3cret" not in str(raised.value)
+
+
+def test_a_workspace_in_postgresql(connect: Connect, servers: Servers, tmp_path: Path) -> None:
+    with new_database(servers.postgres) as text:
+        url = make_url(text)
+        connect(
+            "azureml_local_workspace",
+            host=url.host or url.query["host"],
+            port=url.port,
+            schema=url.database,
+            login=url.username,
+            password=url.password,
+            extra={"home": str(tmp_path)},
+        )
+        with WorkspaceHook("ws") as hook:
+            hook.register(Datastore("lake", LocalDirectory(str(tmp_path))))
+            assert "lake" in [datastore.name for datastore in LocalWorkspace("ws", tmp_path, text).list()]
+    assert not (tmp_path / "workspace.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("fields", "url"),
+    [
+        ({"host": "db", "schema": "ws"}, "postgresql+psycopg://db/ws"),
+        (
+            {"host": "db", "schema": "w/s", "port": 5433, "login": "a@b", "password": "p:/w"},
+            "postgresql+psycopg://a%40b:p%3A%2Fw@db:5433/w/s",
+        ),
+        ({"host": "/run/pg", "schema": "ws", "login": "me"}, "postgresql+psycopg://me@/ws?host=%2Frun%2Fpg"),
+        ({"host": "/run/pg", "schema": "ws", "port": 5433}, "postgresql+psycopg:///ws?host=%2Frun%2Fpg&port=5433"),
+    ],
+)
+def test_url_of_a_database(fields: dict[str, Any], url: str) -> None:
+    assert database_url(Connection(conn_id="ws", conn_type="azureml_local_workspace", **fields)) == url
+
+
+@pytest.mark.usefixtures("home")
+class TestDatastoreHook:
+    def test_none_is_the_default(self) -> None:
+        with DatastoreHook(workspace_conn_id="ws") as hook:
+            hook.write("a.csv", "1")
+            assert hook.root.datastore == "workspaceblobstore"
+        with DatastoreHook("workspaceblobstore", "ws") as hook:
+            assert hook.read("a.csv") == b"1"
+
+    def test_a_typed_hook_takes_only_its_type(self) -> None:
+        with (
+            AzureBlobHook("workspaceblobstore", "ws") as hook,
+            pytest.raises(InvalidInput, match="is of type LocalDirectory, but AzureBlobHook is for AzureBlob"),
+        ):
+            hook.get_conn()
+
+    def test_its_credential_is_named_when_it_is_missing(self) -> None:
+        with WorkspaceHook("ws") as workspace:
+            workspace.register(Datastore("lake", AzureBlob("contoso", "raw"), "contoso_storage"))
+        with (
+            DatastoreHook("lake", "ws") as hook,
+            pytest.raises(InvalidConnection, match="'contoso_storage', which the credential of datastore 'lake' needs"),
+        ):
+            hook.read("a.csv")
+
+    def test_a_local_directory_takes_no_credential(self, connect: Connect, tmp_path: Path) -> None:
+        connect("wasb", conn_id="contoso_storage", login="contoso", password="c2VjcmV0")
+        with WorkspaceHook("ws") as workspace:
+            workspace.register(Datastore("lake", LocalDirectory(str(tmp_path)), "contoso_storage"))
+        with (
+            DatastoreHook("lake", "ws") as hook,
+            pytest.raises(InvalidConnection, match="takes no credential") as raised,
+        ):
+            hook.read("a.csv")
+        assert "c2VjcmV0" not in str(raised.value)
