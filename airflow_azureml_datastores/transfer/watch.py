@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from airflow_azureml_datastores.core.experiment import unique_slug
 from airflow_azureml_datastores.core.manifest import Entry, Manifest
-from airflow_azureml_datastores.core.place import OpenDatastore
+from airflow_azureml_datastores.core.place import OpenDatastore, Place
 from airflow_azureml_datastores.core.store import ObjectInfo
-from airflow_azureml_datastores.core.uri import parse_datastore_uri
+from airflow_azureml_datastores.core.uri import DatastoreUri, parse_datastore_uri
 from airflow_azureml_datastores.errors import PublishInProgress
 from airflow_azureml_datastores.transfer.cursors import STATE_DATASTORE, CursorFile, state_place
 from airflow_azureml_datastores.transfer.source import extent, list_published
@@ -47,8 +47,7 @@ class Watch:
         :param now: with time zone.
         :returns: the files (none if it is not time yet), and what to tell the person who waits.
         """
-        uri = parse_datastore_uri(self.uri)
-        root = open_datastore(uri.datastore)
+        uri, root = self._open(open_datastore)
         reach = extent(root, uri)
         try:
             listed = list_published(root, reach, also=self.done_marker)
@@ -57,7 +56,10 @@ class Watch:
         data = [info for info in listed if reach.covers(info.path) and info.path.rpartition("/")[2] != self.done_marker]
         if self.done_marker is not None:
             names = {info.path for info in listed}
-            data = [info for info in data if _is_done(info.path, reach.folder, self.done_marker, names)]
+            done = [info for info in data if _is_done(info.path, reach.folder, self.done_marker, names)]
+            if data and not done:
+                return [], f"{len(data)} files at {uri}, but no {self.done_marker} that says they are complete."
+            data = done
         new = CursorFile(open_datastore, self.consumer).load().new_for(self.batch, root.datastore, data)
         if len(new) < max(self.min_files, 1):
             return [], f"{len(new)} new of {len(data)} files at {uri}; waiting for {self.min_files}."
@@ -66,13 +68,18 @@ class Watch:
             return [], f"{len(new)} new files at {uri}; waiting for {self.stable_for:g} s without a change."
         return new, f"{len(new)} new of {len(data)} files at {uri}."
 
+    def _open(self, open_datastore: OpenDatastore) -> tuple[DatastoreUri, Place]:
+        """The watched place, by its datastore's own name, and that datastore."""
+        uri = parse_datastore_uri(self.uri)
+        root = open_datastore(uri.datastore)
+        return replace(uri, datastore=root.datastore), root
+
     def record(self, open_datastore: OpenDatastore, files: list[ObjectInfo]) -> dict[str, Any]:
         """Write down exactly which files a batch is. The cursor does not move: that is for whoever takes the batch.
 
         :returns: ``uri``, ``files``, ``bytes``, ``manifest`` (URI of the list), ``consumer`` and ``batch``.
         """
-        uri = parse_datastore_uri(self.uri)
-        root = open_datastore(uri.datastore)
+        uri, root = self._open(open_datastore)
         folder = root.at(extent(root, uri).folder)
         entries = tuple(Entry(i.path[len(folder.path) :], i.size, i.etag, i.path, i.etag) for i in files)
         manifest = Manifest(str(uri), folder.uri, entries, {"consumer": self.consumer, "batch": self.batch})

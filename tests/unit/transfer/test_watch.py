@@ -175,6 +175,14 @@ class TestDoneMarker:
         fill(store, {"a": b"1", "done.txt": b""}, "in/")
         assert look(open_datastore, watch(done_marker="done.txt")) == ["in/a"]
 
+    def test_tells_what_it_waits_for(self, store: MemoryStore, open_datastore: OpenDatastore) -> None:
+        fill(store, {"a": b"1"}, "in/")
+        files, told = watch(done_marker="_SUCCESS").look(open_datastore, NOW)
+        assert (files, told) == (
+            [],
+            "1 files at azureml://datastores/s/paths/in/, but no _SUCCESS that says they are complete.",
+        )
+
 
 class TestRecord:
     def test_exactly_what_was_found(self, store: MemoryStore, open_datastore: OpenDatastore) -> None:
