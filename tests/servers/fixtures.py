@@ -17,6 +17,7 @@ from typing import Any, Generic, TypeVar
 
 import pytest
 
+from tests.servers import NoServer
 from tests.servers.azurite import ACCOUNT, BlobService, run_azurite
 from tests.servers.postgres import run_postgres
 
@@ -134,6 +135,7 @@ class Servers:
 
     def __init__(self, stack: ExitStack) -> None:
         self._stack = stack
+        self._lacking: dict[str, str] = {}
 
     @cached_property
     def azurite(self) -> BlobService:
@@ -148,13 +150,19 @@ class Servers:
         return url
 
     def _open(self, service: str) -> Any:
-        found = choose(service)
-        if not isinstance(found, str):
-            return self._stack.enter_context(found.start())
+        if service not in self._lacking:
+            found = choose(service)
+            try:
+                if not isinstance(found, str):
+                    return self._stack.enter_context(found.start())
+                self._lacking[service] = found
+            except NoServer as error:
+                self._lacking[service] = str(error)
+        reason = self._lacking[service]
         required = [name.strip() for name in os.environ.get("TEST_REQUIRE", "").split(",")]
         if service in required:
-            pytest.fail(f"{service} is required (TEST_REQUIRE), but {found}")
-        pytest.skip(f"no {service}: {found}")
+            pytest.fail(f"{service} is required (TEST_REQUIRE), but {reason}")
+        pytest.skip(f"no {service}: {reason}")
 
 
 @pytest.fixture(scope="session")

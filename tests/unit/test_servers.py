@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, nullcontext
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 
 import pytest
 
-from tests.servers import fixtures
+from tests.servers import NoServer, fixtures
 from tests.servers.fixtures import Servers, Source
 
 
@@ -55,3 +56,19 @@ def test_each_is_started_once(servers: Servers, monkeypatch: pytest.MonkeyPatch)
     offer(monkeypatch, Source("a", lambda: None, lambda: nullcontext(started.append("a"))))  # type: ignore[list-item]
     _ = servers.postgres, servers.postgres
     assert started == ["a"]
+
+
+def test_one_that_cannot_be_had_is_tried_once(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+
+    @contextmanager
+    def start() -> Iterator[str]:
+        tried.append("a")
+        raise NoServer("no network")
+        yield
+
+    offer(monkeypatch, Source("a", lambda: None, start))
+    for _ in range(2):
+        with pytest.raises(pytest.skip.Exception, match="no postgres: no network"):
+            _ = servers.postgres
+    assert tried == ["a"]
