@@ -152,11 +152,14 @@ class FolderMark:
         return True
 
     def _read(self) -> Mark | None:
-        try:
-            self._etag = self._place.store.stat(self._place.path).etag
-            return read_mark(self._root, self._place.path, self._etag)
-        except PathNotFound:
-            return None
+        while True:
+            try:
+                self._etag = self._place.store.stat(self._place.path).etag
+                return read_mark(self._root, self._place.path, self._etag)
+            except PathNotFound:
+                return None
+            except Changed:
+                continue
 
     def _is_ours(self, mark: Mark) -> bool:
         return mark.publisher == self._mark.publisher

@@ -280,6 +280,31 @@ class TestOthers:
         rig.watched(meanwhile).publish({"a": b"1"}, publisher="one")
         assert steps == ["set", "ended", "changed"]
 
+    def test_the_other_goes_on_at_that_moment(self, rig: Rig) -> None:
+        """Its mark changes between the look at its version and the reading."""
+        path = ""
+
+        def note(call: str, written: str) -> None:
+            nonlocal path
+            if call == "write" and written.startswith(f"{STAGING}publishing/") and not written.endswith("/last"):
+                path = written
+
+        rig.watched(note).publish({"a": b"0"}, publisher="zero")
+        mark = b'{"folder": "%s", "publisher": "two", "policy": "fail"}' % rig.folder.encode()
+        steps: list[str] = []
+
+        def meanwhile(call: str, at: str) -> None:
+            if call == "stat" and at == path and not steps:
+                fill(rig.store, {path: mark})
+                steps.append("set")
+            elif call == "read" and at == path and steps == ["set"]:
+                fill(rig.store, {path: mark})
+                steps.append("went on")
+
+        with pytest.raises(PublishInProgress, match="is not finished: two"):
+            rig.watched(meanwhile).publish({"a": b"1"}, "overwrite", publisher="one")
+        assert steps == ["set", "went on"]
+
     def test_a_mark_that_nobody_can_read(self, rig: Rig) -> None:
         path = f"{STAGING}publishing/x.json"
         fill(rig.store, {path: b"garbage"})

@@ -134,8 +134,8 @@ def die_at(laid: Callable[[], Scene], calls: Iterable[int], done: bool) -> None:
 def test_dies_while_completing(in_memory: Rig, policy: Policy) -> None:
     """The attempt that completes another one dies, too."""
     laid = Scene(in_memory, policy).lay()
-    for first in range(1, 200, 5):
-        for second in range(1, 200, 7):
+    for first in range(1, 200, 7):
+        for second in range(1, 200, 8):
             scene = laid.twin()
             plugs = [Plug(first, done=True), Plug(second, done=True)]
             for plug in plugs:

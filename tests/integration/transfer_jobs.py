@@ -1,0 +1,81 @@
+"""Transfers in a process of their own, which tells what it has done, so that it can be killed in the middle of it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+
+from airflow_azureml_datastores.core.experiment import ExperimentRun
+from airflow_azureml_datastores.core.place import Place
+from airflow_azureml_datastores.core.uri import DatastoreUri
+from airflow_azureml_datastores.transfer import journal
+from airflow_azureml_datastores.transfer.ingest import ingest
+from airflow_azureml_datastores.transfer.publish import Policy
+from airflow_azureml_datastores.transfer.source import find_source
+from tests.integration.transfer_sites import Site
+from tests.unit.transfer.publishing import Rig
+from tests.unit.transfer.stores import Hook, Watched, opener
+
+RUN = ExperimentRun("churn", "r1")
+INPUTS = {"x": "azureml://datastores/s/paths/in/"}
+TARGET = "gold/"
+
+Job = Callable[..., None]
+
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload([__name__, "azure.storage.blob", "obstore"])
+
+
+def bring(told: Hook, source: Site, home: Site) -> None:
+    """Ingest ``in/`` of the source. Every delivered file is noted at once, so that no time passes unnoted."""
+    journal._EVERY_SECONDS = 0.0
+    with source.open() as here, home.open() as there:
+        ingest(opener(s=here, workspaceblobstore=Watched(there, after=told)), RUN, INPUTS, say=lambda line: None)
+
+
+def publish(told: Hook, source: Site, target: Site, policy: Policy) -> None:
+    """Publish ``out/`` of the source."""
+    with source.open() as here, target.open() as there:
+        found = find_source(lambda _: Place("s", here), DatastoreUri("s", "out/"))
+        Rig(Watched(there, after=told), TARGET).publish(found, policy)
+
+
+def _run(job: Job, args: Sequence[object], told: Connection) -> None:
+    lock = threading.Lock()
+
+    def tell(call: str, path: str) -> None:
+        with lock:
+            told.send((call, path))
+
+    job(tell, *args)
+
+
+@contextmanager
+def started(job: Job, *args: object) -> Iterator[Iterator[tuple[str, str]]]:
+    """Run a job in another process; killed (SIGKILL) on leaving if it has not ended by then.
+
+    :returns: its changes, each as the name of the call and the path, as they are done; at its end the iterator ends.
+    """
+    receiver, sender = _context.Pipe(duplex=False)
+    process = _context.Process(target=_run, args=(job, args, sender))
+    process.start()
+    sender.close()
+
+    def changes() -> Iterator[tuple[str, str]]:
+        while True:
+            try:
+                yield receiver.recv()
+            except EOFError:
+                process.join()
+                assert process.exitcode == 0
+                return
+
+    try:
+        yield changes()
+    finally:
+        process.kill()
+        process.join()
+        receiver.close()

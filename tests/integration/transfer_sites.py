@@ -1,0 +1,54 @@
+"""Where the transfers' tests move files: fresh stores that other processes can open too."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from tempfile import TemporaryDirectory
+
+from airflow_azureml_datastores.core.credentials import AccountKey, Anonymous, Credential
+from airflow_azureml_datastores.core.datastore import Location
+from airflow_azureml_datastores.core.store import FileStore
+from airflow_azureml_datastores.stores.azure_blob import AzureBlob
+from airflow_azureml_datastores.stores.local_directory import LocalDirectory
+from tests.servers.fixtures import Servers
+
+
+@dataclass(frozen=True)
+class Site:
+    """A store that any process can open."""
+
+    location: Location
+    credential: Credential
+
+    def open(self) -> FileStore:
+        return self.location.open(self.credential)
+
+
+class Sites:
+    """Makes sites, which are gone in the end."""
+
+    def __init__(self, servers: Servers, stack: ExitStack) -> None:
+        self._servers, self._stack = servers, stack
+
+    def new(self, kind: str) -> Site:
+        """A new, empty store. :param kind: ``local``, in memory where the machine has such a folder, or ``blob``."""
+        if kind == "local":
+            base = "/dev/shm" if os.path.isdir("/dev/shm") else None
+            folder = self._stack.enter_context(TemporaryDirectory(dir=base, ignore_cleanup_errors=True))
+            return Site(LocalDirectory(folder), Anonymous())
+        service = self._servers.azurite
+        container = self._stack.enter_context(service.container())
+        return Site(AzureBlob(service.account, container, endpoint=service.url), AccountKey(service.key))
+
+    def open(self, kind: str) -> FileStore:
+        """The same, opened here."""
+        return self._stack.enter_context(self.new(kind).open())
+
+
+@contextmanager
+def make_sites(servers: Servers) -> Iterator[Sites]:
+    with ExitStack() as stack:
+        yield Sites(servers, stack)
