@@ -14,9 +14,9 @@ WORKSPACE = "ml_workspace"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep these tests in one process: the first run in a process takes ten seconds, each later one less than one."""
+    """Keep tests that run DAGs in one process: there the first run takes ten seconds, each later one less than one."""
     for item in items:
-        if Path(__file__).parent in item.path.parents:
+        if Path(__file__).parent in item.path.parents and item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group("airflow"))
 
 

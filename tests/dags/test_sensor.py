@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.sdk import DAG, PokeReturnValue
-from airflow.sdk.exceptions import TaskDeferred
 
 from airflow_azureml_datastores.hooks import WorkspaceHook
 from airflow_azureml_datastores.operators import IngestToExperimentOperator
