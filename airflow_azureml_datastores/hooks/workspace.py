@@ -12,8 +12,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from airflow.providers.common.compat.connection import get_async_connection
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.sdk import BaseHook
-from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
 
 from airflow_azureml_datastores.core.credentials import Credential, Identity
