@@ -186,9 +186,10 @@ def _as_text(digest: xxhash.xxh3_128) -> str:
 
 def for_each(do: Callable[[T], R], items: Sequence[T]) -> list[R]:
     """Call for each item, many at once. Returns the results in the items' order; the first error is raised."""
-    if not items:
-        return []
-    with ThreadPoolExecutor(min(WORKERS, len(items)), thread_name_prefix="transfer") as pool:
+    threads = min(WORKERS, len(items))
+    if threads < 2:
+        return list(map(do, items))
+    with ThreadPoolExecutor(threads, thread_name_prefix="transfer") as pool:
         return list(pool.map(do, items))
 
 
