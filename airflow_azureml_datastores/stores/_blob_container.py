@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from functools import cached_property
@@ -47,7 +48,12 @@ class BlobContainer:
         self._patience = patience
         self._transport = patience.transport()
         self._sdk = ContainerClient(
-            account_url, name, credential=access.sdk, retry_policy=patience.retry_policy(), transport=self._transport
+            account_url,
+            name,
+            credential=access.sdk,
+            retry_policy=patience.retry_policy(),
+            transport=self._transport,
+            logger=_requests_log(),
         )
         self.listing = BlobListing(
             f"{account_url}/{quote(name)}", [patience.retry_policy(), *access.auth_policies()], self._transport
@@ -127,3 +133,11 @@ class BlobContainer:
                     raise
             next(self.listing.pages("", size=1))  # denied here too, the credential is the trouble and not the name
             return False
+
+
+def _requests_log() -> logging.Logger:
+    """Where the SDK writes ten lines about each request: not into a task's log, unless this logger is told to."""
+    log = logging.getLogger(f"{__name__}.requests")
+    if log.level == logging.NOTSET:
+        log.setLevel(logging.WARNING)
+    return log

@@ -233,6 +233,15 @@ class TestNobodyThere:
                     call(store)
 
 
+def test_requests_are_no_news_for_a_tasks_log(store: AzureBlobStore, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    put(store, "a//b")
+    assert (get(store, "a//b"), paths(store)) == (b"x", ["a//b"])
+    store.copy_from(store, "a//b", "c")
+    store.delete("a//b")
+    assert caplog.messages == []
+
+
 def test_no_error_shows_a_secret(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     """No log either, but for one: when debugging, the SDK's HTTP library shows URLs, with the SAS token in them."""
     key, sas, impatient = site.service.key, site.sas(read=True), Patience(retries=0, timeout=10)
