@@ -10,6 +10,7 @@ versitygw#845), drops dots at the end of segments (azure-sdk-for-java#36674, Azu
 from __future__ import annotations
 
 import re
+from urllib.parse import urlsplit
 
 from airflow_azureml_datastores.core.paths import show
 from airflow_azureml_datastores.errors import InvalidName, UnsafePath
@@ -92,3 +93,18 @@ def _surrogates(text: str) -> bool:
     except UnicodeEncodeError:
         return True
     return False
+
+
+def account_of(url: str) -> str | None:
+    """The storage account that a Blob service's URL is of; None where it doesn't say, as with a custom domain.
+
+    It is the host's first label (``contoso.blob.core.windows.net``), or the path's first segment where the host is an
+    address, as emulators have it (``http://127.0.0.1:10000/devstoreaccount1``).
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if re.match(r"[^.]+\.(?:[^.]+\.)?blob\.", host):
+        return host.partition(".")[0].removesuffix("-secondary")
+    if host == "localhost" or re.fullmatch(r"[\d.]+|[\da-f:]*:[\da-f:]*", host):
+        return parts.path.strip("/").partition("/")[0] or None
+    return None

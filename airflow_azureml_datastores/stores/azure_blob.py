@@ -13,11 +13,12 @@ from airflow_azureml_datastores.core.credentials import AccountKey, Credential, 
 from airflow_azureml_datastores.core.datastore import Location
 from airflow_azureml_datastores.core.paths import show
 from airflow_azureml_datastores.core.store import Features, FileStore, ObjectInfo
-from airflow_azureml_datastores.errors import Changed, InvalidName, PathNotFound, Unsupported
+from airflow_azureml_datastores.errors import Changed, InvalidConnection, InvalidName, PathNotFound, Unsupported
 from airflow_azureml_datastores.stores._azure import AzureAccess, Patience
 from airflow_azureml_datastores.stores._blob_container import BlobContainer
 from airflow_azureml_datastores.stores._blob_copying import BlobCopier
 from airflow_azureml_datastores.stores._blob_names import (
+    account_of,
     can_start_a_name,
     check_account_name,
     check_blob_name,
@@ -65,6 +66,13 @@ class AzureBlob(Location):
         return AzureBlobStore(self, credential)
 
     def redirected(self, endpoint: str) -> Self:
+        """:raises InvalidConnection: the endpoint is another account's, so that its credential would not fit."""
+        account = account_of(endpoint)
+        if account not in (None, self.account_name):
+            raise InvalidConnection(
+                f"the connection is for the storage account {account!r}, but the datastore is in "
+                f"{self.account_name!r}: name another connection, or register the datastore with the other account."
+            )
         return replace(self, endpoint=endpoint)
 
     @property

@@ -7,7 +7,7 @@ import pytest
 from airflow_azureml_datastores.core.credentials import Login
 from airflow_azureml_datastores.errors import InvalidConnection, InvalidName, UnsafePath
 from airflow_azureml_datastores.stores import make_location
-from airflow_azureml_datastores.stores._blob_names import can_start_a_name, check_blob_name
+from airflow_azureml_datastores.stores._blob_names import account_of, can_start_a_name, check_blob_name
 from airflow_azureml_datastores.stores.azure_blob import AzureBlob
 
 LOCAL = "http://127.0.0.1:10000/devstoreaccount1"
@@ -127,3 +127,30 @@ def test_prefixes_that_no_name_has() -> None:
     assert not can_start_a_name("a\n")
     assert not can_start_a_name("a\ud800")
     assert not can_start_a_name("x" * 1025)
+
+
+@pytest.mark.parametrize(
+    ("url", "account"),
+    [
+        ("https://contoso.blob.core.windows.net", "contoso"),
+        ("https://contoso.privatelink.blob.core.windows.net/", "contoso"),
+        ("https://contoso.z01.blob.storage.azure.net", "contoso"),
+        ("https://contoso-secondary.blob.core.chinacloudapi.cn", "contoso"),
+        ("http://127.0.0.1:10000/devstoreaccount1", "devstoreaccount1"),
+        ("http://localhost:10000/devstoreaccount1/", "devstoreaccount1"),
+        ("http://[::1]:10000/devstoreaccount1", "devstoreaccount1"),
+        ("http://127.0.0.1:10000", None),
+        ("https://data.contoso.com", None),
+        ("https://data.contoso.com/blob", None),
+    ],
+)
+def test_account_of_a_url(url: str, account: str | None) -> None:
+    assert account_of(url) == account
+
+
+def test_redirected_to_another_account() -> None:
+    blob = AzureBlob("contoso", "raw")
+    assert blob.redirected("https://data.contoso.com").url == "https://data.contoso.com/raw"
+    assert blob.redirected("https://contoso.blob.core.windows.net").account_name == "contoso"
+    with pytest.raises(InvalidConnection, match="'fabrikam', but the datastore is in 'contoso'"):
+        blob.redirected("https://fabrikam.blob.core.windows.net")
