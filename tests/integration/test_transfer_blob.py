@@ -34,6 +34,8 @@ from tests.unit.transfer.publishing import Rig
 from tests.unit.transfer.stores import MemoryStore, Moved, Plug, PlugPulled, Watched, contents, fill, opener
 from tests.unit.transfer.test_publish_crashes import Scene
 
+pytestmark = pytest.mark.xdist_group("transfers on blob")
+
 MIB = 1 << 20
 RUN = ExperimentRun("churn", "r1")
 INPUT = "experiments/churn/r1/inputs/x/"
@@ -76,7 +78,7 @@ def files() -> dict[str, bytes]:
     """Small ones with difficult names, an empty one, and one of several blocks."""
     give = random.Random(7)
     small = {name: give.randbytes(give.randrange(1, 9000)) for name in NAMES}
-    return {**small, "empty": b"", "big.bin": give.randbytes(20 * MIB + 1)}
+    return {**small, "empty": b"", "big.bin": give.randbytes(9 * MIB + 1)}
 
 
 @pytest.mark.parametrize(("source", "home"), [("local", "blob"), ("blob", "local"), ("blob", "blob")])

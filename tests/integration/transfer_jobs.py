@@ -5,13 +5,13 @@ from __future__ import annotations
 import multiprocessing
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 
 from airflow_azureml_datastores.core.experiment import ExperimentRun
 from airflow_azureml_datastores.core.place import Place
 from airflow_azureml_datastores.core.uri import DatastoreUri
-from airflow_azureml_datastores.transfer import journal
+from airflow_azureml_datastores.transfer import engine, journal
 from airflow_azureml_datastores.transfer.ingest import ingest
 from airflow_azureml_datastores.transfer.publish import Policy
 from airflow_azureml_datastores.transfer.source import find_source
@@ -22,16 +22,21 @@ from tests.unit.transfer.stores import Hook, Watched, opener
 RUN = ExperimentRun("churn", "r1")
 INPUTS = {"x": "azureml://datastores/s/paths/in/"}
 TARGET = "gold/"
+WORKERS = 8
 
 Job = Callable[..., None]
+
+_AHEAD = 8
+"""How many changes a process may be ahead of what its parent has heard of."""
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload([__name__, "azure.storage.blob", "obstore"])
 
 
 def bring(told: Hook, source: Site, home: Site) -> None:
-    """Ingest ``in/`` of the source. Every delivered file is noted at once, so that no time passes unnoted."""
+    """Ingest ``in/`` of the source, WORKERS files at once, each of which is noted as soon as it has arrived."""
     journal._EVERY_SECONDS = 0.0
+    engine.WORKERS = WORKERS
     with source.open() as here, home.open() as there:
         ingest(opener(s=here, workspaceblobstore=Watched(there, after=told)), RUN, INPUTS, say=lambda line: None)
 
@@ -43,13 +48,21 @@ def publish(told: Hook, source: Site, target: Site, policy: Policy) -> None:
         Rig(Watched(there, after=told), TARGET).publish(found, policy)
 
 
-def _run(job: Job, args: Sequence[object], told: Connection) -> None:
-    lock = threading.Lock()
+def _run(job: Job, args: Sequence[object], parent: Connection) -> None:
+    ahead, turn = threading.Semaphore(_AHEAD), threading.Lock()
+
+    def hear() -> None:
+        with suppress(EOFError, OSError):
+            while True:
+                parent.recv()
+                ahead.release()
 
     def tell(call: str, path: str) -> None:
-        with lock:
-            told.send((call, path))
+        ahead.acquire()
+        with turn:
+            parent.send((call, path))
 
+    threading.Thread(target=hear, daemon=True).start()
     job(tell, *args)
 
 
@@ -59,15 +72,16 @@ def started(job: Job, *args: object) -> Iterator[Iterator[tuple[str, str]]]:
 
     :returns: its changes, each as the name of the call and the path, as they are done; at its end the iterator ends.
     """
-    receiver, sender = _context.Pipe(duplex=False)
-    process = _context.Process(target=_run, args=(job, args, sender))
+    ours, theirs = _context.Pipe()
+    process = _context.Process(target=_run, args=(job, args, theirs))
     process.start()
-    sender.close()
+    theirs.close()
 
     def changes() -> Iterator[tuple[str, str]]:
         while True:
             try:
-                yield receiver.recv()
+                yield ours.recv()
+                ours.send(None)
             except EOFError:
                 process.join()
                 assert process.exitcode == 0
@@ -78,4 +92,4 @@ def started(job: Job, *args: object) -> Iterator[Iterator[tuple[str, str]]]:
     finally:
         process.kill()
         process.join()
-        receiver.close()
+        ours.close()
