@@ -13,6 +13,7 @@ from airflow_azureml_datastores.hooks import WorkspaceHook
 WORKSPACE = "ml_workspace"
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks for groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep tests that run DAGs in one process: there the first run takes ten seconds, each later one less than one."""
     for item in items:
