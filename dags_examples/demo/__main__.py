@@ -71,6 +71,8 @@ def run_and_report(console: Console) -> list[str]:
     for number, (title, conf) in enumerate(RUNS.items(), start=1):
         console.print(f"\n[bold]Run {number} of {len(RUNS)}: {title}[/]")
         runs.append(run(dag, conf))
+        if "failed" in runs[-1].states.values():
+            break
     with Report(console) as report:
         report.show(runs)
         return report.problems

@@ -48,7 +48,8 @@ class Progress:
 
     def logged(self, logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         """A step of Airflow's logging, through which all goes."""
-        name, text = getattr(logger, "name", None) or "", escape(str(event.get("event")))
+        name = event.get("logger_name") or getattr(logger, "name", None) or ""
+        text = escape(str(event.get("event")))
         if name.startswith(PROVIDER):
             self._console.print(f"    {text}", style="dim")
         elif method in ("error", "exception", "critical") and name != "task":  # a task's own error is shown at its end
