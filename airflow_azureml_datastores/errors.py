@@ -12,6 +12,7 @@ Each error also inherits the Python error that a caller who does not know this p
     │   ├── ContainerNotFound              the datastore's container, share or root folder is not there
     │   ├── PathNotFound (FileNotFoundError)
     │   └── NoData                         a source that holds nothing, where something was needed
+    │       └── AlreadyTaken               all files of a batch have been taken by other runs
     ├── Conflict
     │   ├── DatastoreExists                the name is taken by another definition
     │   ├── DatastoreProtected             a built-in or the current default cannot be unregistered
@@ -90,6 +91,10 @@ class PathNotFound(NotFound, FileNotFoundError):
 
 class NoData(NotFound):
     """A source is empty where at least one file was needed."""
+
+
+class AlreadyTaken(NoData):
+    """Other runs of the same consumer have taken all files of a batch since the sensor saw them."""
 
 
 class Conflict(DatastoresError):

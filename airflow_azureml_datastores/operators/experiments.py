@@ -8,11 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.common.compat.sdk import AirflowSkipException
+
 from airflow_azureml_datastores.core.experiment import ExperimentRun, IngestMode, Input, Output
 from airflow_azureml_datastores.core.manifest import MANIFEST
 from airflow_azureml_datastores.core.place import Place, open_place
 from airflow_azureml_datastores.core.uri import parse_datastore_uri
-from airflow_azureml_datastores.errors import InvalidInput, Unsupported
+from airflow_azureml_datastores.errors import AlreadyTaken, InvalidInput, Unsupported
 from airflow_azureml_datastores.hooks.workspace import WorkspaceHook
 from airflow_azureml_datastores.operators._base import WorkspaceOperator, experiment_run, task_name
 from airflow_azureml_datastores.transfer.cursors import transfer_record
@@ -32,7 +34,8 @@ class IngestToExperimentOperator(WorkspaceOperator):
     With mode ``copy`` each input becomes a snapshot in the run's folder on the default datastore
     (``experiments/<experiment>/<run>/inputs/<name>/``); with ``direct`` it stays where it is, pinned by etag. Either
     way a manifest lists exactly what was taken. A retry goes on where the last try stopped and ends the same; the
-    cursor of a sensor's consumer moves only when all inputs have arrived.
+    cursor of a sensor's consumer moves only when all inputs have arrived. If other runs of the consumer were
+    faster with all of its files, the task is skipped.
 
     :param experiment: the experiment's name.
     :param inputs: name -> ``azureml://`` URI, a path or glob in the default datastore, an ``Input``, or what a
@@ -65,7 +68,10 @@ class IngestToExperimentOperator(WorkspaceOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         run = experiment_run(self.experiment, self.run, context)
         with self.workspace_hook() as hook:
-            results = ingest(hook.open, run, self.inputs, say=self.log.info, default_mode=self.mode)
+            try:
+                results = ingest(hook.open, run, self.inputs, say=self.log.info, default_mode=self.mode)
+            except AlreadyTaken as taken:
+                raise AirflowSkipException(str(taken)) from taken
         return {"experiment": run.experiment, "run": run.run, "inputs": results}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from airflow_azureml_datastores.core.manifest import Entry, Manifest
+from airflow_azureml_datastores.core.manifest import Entry, Manifest, is_visible
 from airflow_azureml_datastores.core.place import Place
 from airflow_azureml_datastores.core.store import Version
 from airflow_azureml_datastores.errors import (
@@ -72,6 +72,8 @@ class Delivery:
             place.store.check_path(place.path)
             if self._is_manifest(place.path):
                 raise InvalidInput(f"{path!r} cannot be delivered: {place.uri} is where the list of files goes.")
+            if place.datastore and not self.exclusive and not is_visible(place.path):
+                raise InvalidInput(f"{path!r} cannot be delivered: {place.uri} is kept for what is not visible yet.")
         self._plan()
 
     def move(self) -> list[Entry]:

@@ -18,7 +18,7 @@ from airflow_azureml_datastores.core.glob import is_glob
 from airflow_azureml_datastores.core.manifest import MANIFEST, Entry, Manifest
 from airflow_azureml_datastores.core.place import OpenDatastore, Place
 from airflow_azureml_datastores.core.uri import SCHEME, DatastoreUri, parse_datastore_uri, quote_path
-from airflow_azureml_datastores.errors import InvalidInput, NoData
+from airflow_azureml_datastores.errors import AlreadyTaken, InvalidInput, NoData
 from airflow_azureml_datastores.transfer.cursors import CursorFile
 from airflow_azureml_datastores.transfer.delivery import Delivery
 from airflow_azureml_datastores.transfer.progress import Say, human_count, human_size
@@ -74,7 +74,8 @@ def ingest(
     :returns: per input ``uri``, ``type`` (``uri_folder`` or ``uri_file``), ``files``, ``bytes``, ``manifest`` (URI),
         ``mode``, ``source`` and ``unchanged`` (files that were there already).
     :raises InvalidInput: an input is malformed, or source and target overlap.
-    :raises NoData: a source is empty, or all its files were taken by other runs of the same consumer.
+    :raises NoData: a source is empty.
+    :raises AlreadyTaken: other runs of the same consumer have taken all files of a batch.
     """
     if not inputs:
         raise InvalidInput("no inputs are given: name at least one.")
@@ -146,7 +147,9 @@ def _untaken(open_datastore: OpenDatastore, source: Source, consumer: str, batch
         if fingerprint(source.folder.datastore, version.path, version.etag) not in others
     ]
     if not names:
-        raise NoData(f"all files of {source.uri} that the sensor saw have been taken by other runs of {consumer!r}.")
+        raise AlreadyTaken(
+            f"all files of {source.uri} that the sensor saw have been taken by other runs of {consumer!r}."
+        )
     return newest(source.folder, names, source.uri)
 
 
@@ -159,7 +162,7 @@ def _take(open_datastore: OpenDatastore, work: _Ingest, entries: list[Entry]) ->
     ours = CursorFile(open_datastore, work.consumer).take(work.batch, prints.values())
     kept = [entry for entry in entries if prints[entry.path] in ours]
     if not kept:
-        raise NoData(f"all files of input {work.name!r} have been taken by other runs of {work.consumer!r}.")
+        raise AlreadyTaken(f"all files of input {work.name!r} have been taken by other runs of {work.consumer!r}.")
     return kept
 
 

@@ -57,13 +57,19 @@ class Extent:
     single: bool = False
 
 
+def _any_path(path: str) -> bool:
+    return True
+
+
 def extent(root: Place, uri: DatastoreUri, *, records: bool = False) -> Extent:
     """What a URI reaches now: a pattern its matches; a path that ends with a slash a folder; another path the file of
     that name or, if there is none, the folder.
 
-    :param records: whether ``_SUCCESS`` and manifests are within too; what is not yet visible never is.
+    :param records: whether ``_SUCCESS`` and manifests are within too; a datastore's staged files never are.
     """
-    counts = is_visible if records else is_data
+    counts = is_data
+    if records:
+        counts = is_visible if root.datastore else _any_path
     if uri.pattern:
         matches = compile_glob(uri.path).fullmatch
         return Extent(

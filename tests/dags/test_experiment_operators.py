@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from airflow_azureml_datastores.operators import (
     PublishOutputsOperator,
     RunExperimentOperator,
 )
+from airflow_azureml_datastores.transfer.watch import Watch
 from tests.dags.conftest import WORKSPACE
 from tests.dags.runs import Finished, run_dag
 
@@ -126,6 +127,24 @@ class TestIngest:
         assert (done.tasks["ingest"].state, done.tasks["ingest"].tries) == ("success", 2)
         assert done["ingest"]["inputs"]["x"]["unchanged"] == 2
         assert read(workspace, done["ingest"]["inputs"]["x"]["uri"]) == {"a": b"1", "b": b"22"}
+
+    def test_what_other_runs_have_taken_is_skipped(self, run: Run, workspace: WorkspaceHook) -> None:
+        write(workspace, a=b"1")
+        batches = []
+        for name in ("fast", "slow"):
+            watch = Watch(f"{BLOB}/in/", consumer="c", batch=name)
+            batches.append(watch.record(workspace.open, watch.look(workspace.open, datetime.now(UTC))[0]))
+
+        def fill() -> None:
+            fast, slow = (
+                IngestToExperimentOperator(task_id=f"ingest_{number}", experiment=f"e{number}", inputs={"x": batch})
+                for number, batch in enumerate(batches)
+            )
+            fast >> slow
+
+        done = run(fill)
+        assert done.states == {"ingest_0": "success", "ingest_1": "skipped"}
+        assert "have been taken by other runs of 'c'" in done.log
 
 
 class TestRun:

@@ -476,3 +476,25 @@ def test_default_datastore_is_named() -> None:
     fill(source, {"in/a": b"x"})
     found = find_source(opener(workspaceblobstore=source), DatastoreUri(None, "in/"))
     assert copy(found, target).source == "azureml://datastores/workspaceblobstore/paths/in/"
+
+
+class TestStagingFolder:
+    """``.staging/`` means something at the top of a datastore, and nothing in a plain folder."""
+
+    def test_of_a_plain_folder_is_not_dropped_but_refused(self) -> None:
+        here, there = MemoryStore(), MemoryStore()
+        fill(here, {"a": b"1", ".staging/b": b"2"})
+        source = find_source(lambda _: Place("", here), DatastoreUri(None, ""), records=True)
+        with pytest.raises(
+            InvalidInput, match=r"'\.staging/b' cannot be delivered: azureml://datastores/t/paths/\.staging/b"
+        ):
+            prepare_copy(source, Place("t", there), label="", say=print)
+        prepare_copy(source, Place("t", there, "deeper/"), label="", say=lambda _: None)()
+        assert contents(there) == {"deeper/a": b"1", "deeper/.staging/b": b"2"}
+
+    def test_of_a_datastore_is_not_taken(self) -> None:
+        here, there = MemoryStore(), MemoryStore()
+        fill(here, {"a": b"1", ".staging/b": b"2"})
+        source = find_source(lambda _: Place("s", here), DatastoreUri("s", ""), records=True)
+        prepare_copy(source, Place("t", there), label="", say=lambda _: None)()
+        assert contents(there) == {"a": b"1"}

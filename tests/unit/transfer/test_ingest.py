@@ -18,6 +18,7 @@ from airflow_azureml_datastores.core.manifest import Manifest
 from airflow_azureml_datastores.core.place import OpenDatastore
 from airflow_azureml_datastores.core.store import FileStore
 from airflow_azureml_datastores.errors import (
+    AlreadyTaken,
     Changed,
     DatastoreNotFound,
     InvalidInput,
@@ -490,7 +491,7 @@ class TestBatches:
         bring(open_datastore, ExperimentRun("churn", "r2"), sales=theirs)
         assert bring(open_datastore, sales=mine)["sales"]["files"] == 1
         assert self.delivered(home) == {"b": b"2"}
-        with pytest.raises(NoData, match="have been taken by other runs of 'c'"):
+        with pytest.raises(AlreadyTaken, match="have been taken by other runs of 'c'"):
             bring(open_datastore, ExperimentRun("churn", "r3"), sales=late)
         assert self.delivered(home, "r3") == {}
 
