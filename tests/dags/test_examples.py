@@ -97,7 +97,9 @@ def test_watch_for_new_data(workspace: WorkspaceHook, workspace_home: Path) -> N
     root = workspace.open("workspaceblobstore")
     for path in ("a/1.csv", "a/2.csv", "a/_SUCCESS", "b/3.csv"):
         root.at(f"incoming/{path}").write(path.encode())
-    done = run_dag(example("watch_for_new_data"), logical_date=None)
+    dag = example("watch_for_new_data")
+    dag.get_task("arrived").poke_interval = 0.2
+    done = run_dag(dag, logical_date=None)
     assert done.succeeded
     assert "waiting for 2 s without a change" in done.log
     assert "running trigger in line" in done.log
@@ -106,7 +108,7 @@ def test_watch_for_new_data(workspace: WorkspaceHook, workspace_home: Path) -> N
 
     for path in ("b/4.csv", "b/_SUCCESS"):
         root.at(f"incoming/{path}").write(path.encode())
-    again = run_dag(example("watch_for_new_data"), logical_date=None)
+    again = run_dag(dag, logical_date=None)
     snapshot = workspace_home / "workspaceblobstore/experiments/incoming" / again["ingest"]["run"] / "inputs/batch"
     assert data(snapshot) == {"b/3.csv": b"b/3.csv", "b/4.csv": b"b/4.csv"}
     assert len(data(incoming)) == 4
