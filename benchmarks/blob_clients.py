@@ -21,6 +21,9 @@ KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr
 
 def ours(job: str, url: str, folder: Path) -> Iterator[None]:
     """The transfer engine as operators use it: planned, journalled, digested and verified."""
+    import azure.storage.blob  # noqa: F401  (what opening the store imports)
+    import obstore  # noqa: F401
+
     from airflow_azureml_datastores.core.credentials import AccountKey
     from airflow_azureml_datastores.core.place import Place
     from airflow_azureml_datastores.core.uri import DatastoreUri
