@@ -227,8 +227,8 @@ class Delivery:
         self.say(
             f"{self.label.split(' ')[0]} {self.done}: {human_count(len(moved))}, "
             f"{human_size(sum(entry.size for entry in moved))} in {self._seconds:.1f} s; "
-            f"{human_number(len(entries) - len(moved))} unchanged"
-            + (f"; manifest {self.manifest.uri}" if self.manifest is not None else "")
+            f"{human_number(len(entries) - len(moved))} unchanged; "
+            + (f"manifest {self.manifest.uri}" if self.manifest is not None else f"in {self.target.folder().uri}")
         )
 
 

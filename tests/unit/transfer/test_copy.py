@@ -468,7 +468,10 @@ class TestWhatIsSaid:
     def test_without(self) -> None:
         source, target = MemoryStore(), MemoryStore()
         fill(source, {"a": b"x"}, "in/")
-        assert self.said(source, target) == "[copy] done: 1 file, 1 B in 0.0 s; 0 unchanged"
+        assert (
+            self.said(source, target)
+            == "[copy] done: 1 file, 1 B in 0.0 s; 0 unchanged; in azureml://datastores/t/paths/to/"
+        )
 
 
 def test_default_datastore_is_named() -> None:
