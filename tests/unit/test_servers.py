@@ -20,6 +20,12 @@ def servers() -> Servers:
     return Servers(ExitStack())
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_required(monkeypatch: pytest.MonkeyPatch) -> None:
+    """But for what a test requires itself."""
+    monkeypatch.delenv("TEST_REQUIRE", raising=False)
+
+
 def offer(monkeypatch: pytest.MonkeyPatch, *sources: Source[str]) -> None:
     monkeypatch.setitem(fixtures.SOURCES, "postgres", list(sources))
 
