@@ -10,6 +10,7 @@ Each error also inherits the Python error that a caller who does not know this p
     ├── NotFound (LookupError)
     │   ├── DatastoreNotFound              no such datastore in the workspace
     │   ├── ContainerNotFound              the datastore's container, share or root folder is not there
+    │   ├── DataAssetNotFound              no such data asset, or no such version of it, in the workspace
     │   ├── PathNotFound (FileNotFoundError)
     │   └── NoData                         a source that holds nothing, where something was needed
     │       └── AlreadyTaken               all files of a batch have been taken by other runs
@@ -79,6 +80,10 @@ class DatastoreNotFound(NotFound):
         near = difflib.get_close_matches(name.casefold(), by_fold, n=1)
         hint = f" Did you mean {by_fold[near[0]]!r}?" if near else ""
         return f"no datastore {name!r} in workspace {workspace}.{hint} Registered: {', '.join(names) or 'none'}."
+
+
+class DataAssetNotFound(NotFound):
+    """The workspace has no data asset of this name, or no such version of it."""
 
 
 class ContainerNotFound(NotFound):

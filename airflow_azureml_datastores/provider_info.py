@@ -38,6 +38,7 @@ def get_provider_info() -> dict[str, Any]:
                     f"{_PACKAGE}.operators.datastores",
                     f"{_PACKAGE}.operators.experiments",
                     f"{_PACKAGE}.operators.files",
+                    f"{_PACKAGE}.operators.run_experiment",
                 ],
             }
         ],

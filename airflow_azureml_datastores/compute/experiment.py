@@ -99,7 +99,9 @@ class LocalExperiment:
             self.metrics not in self.outputs or self.outputs[self.metrics].type != "uri_file"
         ):
             raise InvalidInput(f"metrics={self.metrics!r} has to name an output of type 'uri_file'.")
-        for output in self.outputs.values():
+        for name, output in self.outputs.items():
+            if output.mode != "upload":
+                raise InvalidInput(f"the mode {output.mode!r} of output {name!r} is not possible here: use 'upload'.")
             if output.path is not None:  # a target that cannot be opened should not be found out after the command
                 open_place(self.open_datastore, parse_datastore_uri(output.path))
 

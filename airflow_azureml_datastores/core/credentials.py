@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -21,6 +22,17 @@ class SasToken:
 
 
 @dataclass(frozen=True, slots=True)
+class RenewedSas:
+    """A shared access signature that whoever issued it renews.
+
+    :param renew: gives a token that is valid from now on. It is called again when the last one is about to expire, from
+        any thread.
+    """
+
+    renew: Callable[[], str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class ServicePrincipal:
     """An application in Microsoft Entra ID with a client secret.
 
@@ -30,6 +42,24 @@ class ServicePrincipal:
     tenant_id: str
     client_id: str
     client_secret: str = field(repr=False)
+    authority: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """An application in Microsoft Entra ID with a certificate; exactly one of ``path`` and ``content`` is given.
+
+    :param path: file on the worker, PEM or PKCS#12, with the private key.
+    :param content: the same as bytes.
+    :param password: of the private key.
+    :param authority: host of the login service in a sovereign cloud.
+    """
+
+    tenant_id: str
+    client_id: str
+    path: str | None = None
+    content: bytes | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)
     authority: str | None = None
 
 
@@ -68,4 +98,6 @@ class Anonymous:
     """No credential: a public container, or a location that needs none."""
 
 
-Credential = AccountKey | SasToken | ServicePrincipal | Identity | Login | AccessToken | Anonymous
+Credential = (
+    AccountKey | SasToken | RenewedSas | ServicePrincipal | Certificate | Identity | Login | AccessToken | Anonymous
+)

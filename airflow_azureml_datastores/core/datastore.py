@@ -6,8 +6,9 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
+from airflow_azureml_datastores.core.arm import ArmForm
 from airflow_azureml_datastores.core.credentials import Credential
 from airflow_azureml_datastores.core.store import FileStore
 from airflow_azureml_datastores.core.template import Templated, is_unrendered
@@ -55,6 +56,18 @@ class Location(Templated, ABC):
         :raises Unsupported: the type has no endpoint.
         """
         raise Unsupported(f"a datastore of type {self.type} has no service endpoint to set (got {endpoint!r}).")
+
+    def to_arm(self) -> ArmForm:
+        """The location as an Azure ML workspace keeps it. :raises Unsupported: Azure ML cannot keep it."""
+        raise Unsupported(f"an Azure ML workspace cannot keep datastores of type {self.type}.")
+
+    @classmethod
+    def from_arm(cls, form: ArmForm) -> Self:
+        """What :meth:`to_arm` gave, or others registered, as a location.
+
+        :raises InvalidInput: a property is missing, or has a value that this version does not understand.
+        """
+        raise Unsupported(f"an Azure ML workspace cannot keep datastores of type {cls.type}.")
 
     def fields(self) -> dict[str, Any]:
         """The location as JSON-ready values, without the type."""

@@ -13,8 +13,8 @@ from airflow_azureml_datastores.core.template import Templated, is_unrendered
 from airflow_azureml_datastores.errors import InvalidInput, InvalidName
 
 IngestMode = Literal["copy", "direct"]
-InputMode = Literal["download", "direct"]
-OutputMode = Literal["upload"]
+InputMode = Literal["download", "ro_mount", "rw_mount", "direct"]
+OutputMode = Literal["upload", "rw_mount", "direct"]
 OutputType = Literal["uri_folder", "uri_file"]
 
 # Azure ML's rules: experiment names as workspaces accept them, bindings as in a command job's YAML schema.
@@ -30,8 +30,8 @@ class Input(Templated):
     :param path: an ``azureml://`` URI, or a path or glob in ``datastore``.
     :param datastore: the datastore that a plain path is in; None is the workspace's default.
     :param mode: when ingested, ``copy`` (a snapshot in the run's folder) or ``direct`` (a reference to what is there,
-        pinned by etag); when given to a command, ``download`` or ``direct`` (the URI itself).
-        None is the first of these.
+        pinned by etag); when given to a command, ``download``, ``ro_mount``, ``rw_mount`` or ``direct`` (the URI
+        itself). None is the first of these.
     :param allow_empty: whether a source without files is acceptable.
     """
 
@@ -52,7 +52,9 @@ class Output(Templated):
 
     :param path: ``azureml://`` URI of a folder; None is ``outputs/<name>/`` in the run's folder, on the
         default datastore.
-    :param mode: ``upload``: the command writes to a local path, delivered after it has succeeded.
+    :param mode: ``upload`` (the command writes to a local path, delivered after it has succeeded), ``rw_mount`` (to a
+        mount of the run's folder, made visible after it has succeeded) or ``direct`` (the command gets the URI itself
+        and writes there; nothing is held back if it fails).
     :param type: ``uri_folder`` (the command gets a folder) or ``uri_file`` (the command gets a file's path).
     """
 
@@ -62,7 +64,9 @@ class Output(Templated):
 
     def check(self) -> None:
         if self.mode not in get_args(OutputMode):
-            raise InvalidInput(f"output mode {self.mode!r} is not possible for a local process; choose 'upload'.")
+            raise InvalidInput(
+                f"output mode {self.mode!r} is unknown; choose one of {', '.join(get_args(OutputMode))}."
+            )
         if self.type not in get_args(OutputType):
             raise InvalidInput(
                 f"output type {self.type!r} is unknown; choose one of {', '.join(get_args(OutputType))}."

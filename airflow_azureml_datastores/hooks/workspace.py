@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -17,10 +18,13 @@ from airflow.sdk import BaseHook
 from airflow.sdk.log import mask_secret
 
 from airflow_azureml_datastores.core.credentials import Credential, Identity
+from airflow_azureml_datastores.core.data_asset import DataAsset
 from airflow_azureml_datastores.core.datastore import Datastore, Location
+from airflow_azureml_datastores.core.experiment import Input
 from airflow_azureml_datastores.core.place import Place
+from airflow_azureml_datastores.core.uri import DataAssetUri, DatastoreUri, JobOutputUri, parse_uri, quote_path
 from airflow_azureml_datastores.core.workspace import Registered, Workspace
-from airflow_azureml_datastores.errors import DatastoresError, InvalidConnection, Unsupported
+from airflow_azureml_datastores.errors import DatastoresError, InvalidConnection, InvalidUri, Unsupported
 from airflow_azureml_datastores.hooks.connections import access_of, secrets_of
 
 
@@ -83,11 +87,16 @@ class WorkspaceHook(BaseHook):
     def register(self, datastore: Datastore, *, overwrite: bool = False) -> Registered:
         """Register a datastore; the same definition again changes nothing.
 
+        Azure ML gets the secret of the datastore's connection, too, for its own computes; an embedded workspace never
+        does.
+
         :param overwrite: re-point a name that is taken by another definition.
         :returns: ``created``, ``updated`` or ``unchanged``.
         :raises DatastoreExists: the name is taken by another definition.
         """
-        return self.workspace.register(datastore, overwrite=overwrite)
+        keeps_secrets = self.workspace.id is not None and datastore.credential_conn_id is not None
+        credential = self._door(datastore)[1] if keeps_secrets else None
+        return self.workspace.register(datastore, credential=credential, overwrite=overwrite)
 
     def unregister(self, datastore: str) -> Datastore:
         """Forget a datastore; its data stays where it is.
@@ -96,6 +105,51 @@ class WorkspaceHook(BaseHook):
         :raises DatastoreProtected: it is built in, or the current default.
         """
         return self.workspace.unregister(datastore)
+
+    def get_data(self, name: str, version: str | None = None) -> DataAsset:
+        """A version of a data asset; None is the latest. :raises DataAssetNotFound: there is none."""
+        return self.workspace.get_data(name, version)
+
+    def register_data(self, asset: DataAsset) -> DataAsset:
+        """Register a version of data, unless the same content is a version already. Returns it with its number."""
+        return self.workspace.register_data(asset)
+
+    def resolve(self, text: str) -> str:
+        """Any of Azure ML's URIs as one of a place in a datastore of this workspace; other texts stay as they are.
+
+        The long form loses this workspace's name, a data asset and a job's output become the place where they are.
+
+        :raises InvalidUri: it is malformed, or of another workspace.
+        :raises DataAssetNotFound: there is no such data asset.
+        :raises NotFound: there is no such job, or it has no such output.
+        """
+        if not isinstance(text, str) or not text.startswith("azureml:"):
+            return text
+        match parse_uri(text):
+            case DataAssetUri(name, version, label):
+                if label not in (None, "latest"):
+                    raise InvalidUri(f"{text!r}: the only label of a data asset is 'latest'.")
+                return self.resolve(self.workspace.get_data(name, version).path)
+            case JobOutputUri(job, output, path):
+                base = self.resolve(self.workspace.job_output(job, output))
+                return f"{base.rstrip('/')}/{quote_path(path)}" if path else base
+            case DatastoreUri(workspace=None):
+                return text
+            case DatastoreUri(workspace=named) as uri:
+                if str(named).casefold() != str(self.workspace.id).casefold():
+                    raise InvalidUri(
+                        f"{text!r} is in the Azure ML workspace {named}, but connection {self.workspace_conn_id!r} "
+                        f"leads to {self.workspace.id or self.workspace.name}."
+                    )
+                return str(replace(uri, workspace=None))
+
+    def resolve_input(self, value: Any) -> Any:
+        """What a user gave for an input, with its URI resolved; a mapping without a path or a literal stays."""
+        if isinstance(value, Input):
+            return replace(value, path=self.resolve(value.path))
+        if isinstance(value, Mapping) and isinstance(value.get("path"), str):
+            return {**value, "path": self.resolve(value["path"])}
+        return self.resolve(value)
 
     def open(self, datastore: str | None = None) -> Place:
         """The root of a datastore, open; None is the default. It is closed with this hook.
@@ -135,6 +189,8 @@ class WorkspaceHook(BaseHook):
         """Close every datastore that this hook has opened."""
         self._opened.clear()
         self._closing.close()
+        if "workspace" in self.__dict__:
+            self.workspace.close()
 
     def __enter__(self) -> Self:
         return self
@@ -163,7 +219,7 @@ class WorkspaceHook(BaseHook):
     def _door(self, datastore: Datastore) -> tuple[Location, Credential]:
         """Where a datastore is and how to get in, from its credential's connection."""
         if datastore.credential_conn_id is None:
-            return datastore.location, Identity()
+            return datastore.location, self.workspace.credential(datastore) or Identity()
         connection = self._connection(
             datastore.credential_conn_id, f"the credential of datastore {datastore.name!r}", "wasb"
         )

@@ -9,13 +9,13 @@ from airflow_azureml_datastores.operators.datastores import (
 from airflow_azureml_datastores.operators.experiments import (
     IngestToExperimentOperator,
     PublishOutputsOperator,
-    RunExperimentOperator,
 )
 from airflow_azureml_datastores.operators.files import (
     CopyDatastoreOperator,
     DownloadFromDatastoreOperator,
     UploadToDatastoreOperator,
 )
+from airflow_azureml_datastores.operators.run_experiment import RunExperimentOperator
 
 __all__ = [
     "CopyDatastoreOperator",

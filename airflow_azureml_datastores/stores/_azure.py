@@ -21,9 +21,11 @@ from airflow_azureml_datastores.core.credentials import (
     AccessToken,
     AccountKey,
     Anonymous,
+    Certificate,
     Credential,
     Identity,
     Login,
+    RenewedSas,
     SasToken,
     ServicePrincipal,
 )
@@ -181,7 +183,9 @@ def describe(credential: Credential) -> str:
             return "the account key"
         case SasToken(token):
             return f"the SAS token{_expired(token)}"
-        case ServicePrincipal(client_id=client):
+        case RenewedSas():
+            return "the SAS token"
+        case ServicePrincipal(client_id=client) | Certificate(client_id=client):
             return f"the service principal {client}"
         case Identity(kind="default", client_id=client):
             return f"the worker's default identity{f' ({client})' if client else ''}"

@@ -8,9 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from airflow_azureml_datastores.core.credentials import Credential
+from airflow_azureml_datastores.core.data_asset import DataAsset
 from airflow_azureml_datastores.core.datastore import BUILT_IN, Datastore
+from airflow_azureml_datastores.core.job import Jobs
 from airflow_azureml_datastores.core.workspace import Registered
-from airflow_azureml_datastores.errors import DatastoreExists, DatastoreNotFound, DatastoreProtected
+from airflow_azureml_datastores.errors import DatastoreExists, DatastoreNotFound, DatastoreProtected, Unsupported
 from airflow_azureml_datastores.stores.local_directory import LocalDirectory
 from airflow_azureml_datastores.workspaces import _schema
 from airflow_azureml_datastores.workspaces._database import Database, Transaction
@@ -57,6 +60,14 @@ class LocalWorkspace:
     def name(self) -> str:
         return f"{self._name!r} (local)"
 
+    @property
+    def id(self) -> None:
+        """It is not in Azure Resource Manager."""
+
+    @property
+    def jobs(self) -> Jobs:
+        raise Unsupported(f"workspace {self.name} has no computes of its own; use compute='local'.")
+
     def __repr__(self) -> str:
         return f"<LocalWorkspace {self.name}: {self._database}>"
 
@@ -79,7 +90,10 @@ class LocalWorkspace:
             transaction.run("UPDATE azureml_workspace SET default_datastore = :key", key=_key(name))
         return datastore
 
-    def register(self, datastore: Datastore, *, overwrite: bool = False) -> Registered:
+    def register(
+        self, datastore: Datastore, *, credential: Credential | None = None, overwrite: bool = False
+    ) -> Registered:
+        """As the port says. The credential stays in its connection: nothing of it is kept here."""
         asked = definition_of(datastore)
         check_definition(datastore.name, asked)
         with self._open().writing() as transaction:
@@ -116,6 +130,21 @@ class LocalWorkspace:
                 )
             transaction.run("DELETE FROM azureml_datastores WHERE name_key = :key", key=_key(name))
         return datastore
+
+    def credential(self, datastore: Datastore) -> None:
+        """It keeps none."""
+
+    def get_data(self, name: str, version: str | None = None) -> DataAsset:
+        raise NotImplementedError
+
+    def register_data(self, asset: DataAsset) -> DataAsset:
+        raise NotImplementedError
+
+    def job_output(self, job: str, output: str) -> str:
+        raise Unsupported(f"workspace {self.name} has no jobs, so there is no output {output!r} of job {job!r}.")
+
+    def close(self) -> None:
+        """Nothing is kept open between calls."""
 
     def _open(self) -> Database:
         with self._opening:

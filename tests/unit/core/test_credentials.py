@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from airflow_azureml_datastores.core.credentials import Credential, Identity, ServicePrincipal
 
-SECRETS = {"key", "token", "client_secret", "password"}
+SECRETS = {"key", "token", "client_secret", "password", "renew", "content"}
 """Every field that may hold a secret; a new one belongs here or into OPEN."""
-OPEN = {"tenant_id", "client_id", "authority", "kind", "username"}
+OPEN = {"tenant_id", "client_id", "authority", "kind", "username", "path"}
 
 CLASSES = get_args(Credential)
 

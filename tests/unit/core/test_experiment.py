@@ -187,9 +187,11 @@ def test_what_an_input_cannot_be(value: object, message: str) -> None:
 def test_modes_and_types() -> None:
     for mode in (None, "copy", "direct", "download"):
         assert Input("a", mode=mode).mode == mode
-    with pytest.raises(InvalidInput, match="input mode 'rw' is unknown; choose one of copy, direct, download"):
+    with pytest.raises(
+        InvalidInput, match="input mode 'rw' is unknown; choose one of copy, direct, download, ro_mount, rw_mount"
+    ):
         Input("a", mode="rw")
-    with pytest.raises(InvalidInput, match="output mode 'direct' is not possible"):
-        Output(mode="direct")  # type: ignore[arg-type]
+    with pytest.raises(InvalidInput, match="output mode 'mount' is unknown; choose one of upload, rw_mount, direct"):
+        Output(mode="mount")  # type: ignore[arg-type]
     with pytest.raises(InvalidInput, match="output type 'mltable' is unknown; choose one of uri_folder, uri_file"):
         Output(type="mltable")  # type: ignore[arg-type]
