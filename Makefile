@@ -1,6 +1,6 @@
 # `make` tells what there is. Every target sets up what it needs by itself; set up already, that costs nothing.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench lock clean
+.PHONY: help setup demo test live check bench lock clean
 
 VENV ?= .venv
 PYTHON ?=
@@ -22,6 +22,10 @@ demo: $(INSTALLED)  ## Run the example pipeline in Airflow on an embedded worksp
 
 test: $(INSTALLED)  ## Run all tests
 	@$(PY) -m pytest -n auto --dist loadgroup $(ARGS)
+
+live: $(INSTALLED)  ## Run the workspace contract on a real Azure ML workspace, named by AZUREML_LIVE_* (see docs/azure-ml.md)
+	@test -n "$(AZUREML_LIVE_WORKSPACE)" || { echo "make live: set AZUREML_LIVE_SUBSCRIPTION, AZUREML_LIVE_RESOURCE_GROUP and AZUREML_LIVE_WORKSPACE" >&2; exit 2; }
+	@$(PY) -m pytest tests/contract/workspace -k live -p no:xdist $(ARGS)
 
 check: $(INSTALLED)  ## Format, lint, types and who may import whom
 	@$(VENV)/bin/ruff format --check .
