@@ -11,7 +11,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+from airflow_azureml_datastores.errors import Unsupported
+
+if TYPE_CHECKING:
+    from airflow_azureml_datastores.core.credentials import Credential
+    from airflow_azureml_datastores.core.datastore import Location
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +160,14 @@ class FileStore(ABC):
         Both without a trailing slash, ``staged`` holding at least one object. Only with ``features.replace_directory``.
         """
         raise NotImplementedError
+
+    @property
+    def door(self) -> tuple[Location, Credential]:
+        """What it was opened with, so that another process can open the same.
+
+        :raises Unsupported: this store works in this process only.
+        """
+        raise Unsupported(f"{self.url} cannot be opened from another process.")
 
     def close(self) -> None:
         """Release connections. The store cannot be used afterwards."""

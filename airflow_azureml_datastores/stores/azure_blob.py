@@ -112,6 +112,7 @@ class AzureBlobStore(FileStore):
     features = Features(server_side_copy=True, any_name=True)
 
     def __init__(self, location: AzureBlob, credential: Credential, patience: Patience | None = None) -> None:
+        self._door = location, credential
         access = AzureAccess(credential, location.account_name, location.account_url)
         self._container = BlobContainer(location.account_url, location.container_name, access, patience or Patience())
         self._writer = BlobWriter(self._container)
@@ -123,6 +124,10 @@ class AzureBlobStore(FileStore):
     @property
     def url(self) -> str:
         return self._container.url
+
+    @property
+    def door(self) -> tuple[Location, Credential]:
+        return self._door
 
     def check(self) -> None:
         """List one blob: what every credential that is of use here may do, unlike asking for the container."""

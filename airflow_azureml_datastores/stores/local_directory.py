@@ -133,6 +133,10 @@ class LocalDirectoryStore(FileStore):
     def url(self) -> str:
         return self._url
 
+    @property
+    def door(self) -> tuple[Location, Credential]:
+        return LocalDirectory(self._tree.root), Anonymous()
+
     def check(self) -> None:
         with self._errors("listing", ""):
             self._tree.check_root()
