@@ -54,6 +54,10 @@ class Cursor:
             return self, ours
         return Cursor({**self.taken, batch: frozenset(self.taken.get(batch, ())) | ours}), ours
 
+    def give_back(self, batch: str) -> Cursor:
+        """Let go of everything that a batch has taken. Returns the cursor afterwards."""
+        return Cursor({name: prints for name, prints in self.taken.items() if name != batch})
+
     def to_json(self) -> bytes:
         """The cursor as UTF-8 JSON: about 11 bytes a version."""
         batches = {

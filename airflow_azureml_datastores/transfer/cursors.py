@@ -45,6 +45,16 @@ class CursorFile:
         wanted = frozenset(prints)
         return _again_if_others_move_it(lambda: self._take_once(batch, wanted))
 
+    def give_back(self, batch: str) -> None:
+        """Let go of everything that a batch has taken, durably; of one that has nothing is no error."""
+        _again_if_others_move_it(lambda: self._give_back_once(batch))
+
+    def _give_back_once(self, batch: str) -> None:
+        cursor, etag = self._load()
+        left = cursor.give_back(batch)
+        if left != cursor:
+            self._place.write(left.to_json(), if_match=etag)
+
     def _take_once(self, batch: str, wanted: frozenset[bytes]) -> Set[bytes]:
         cursor, etag = self._load()
         moved, ours = cursor.take(batch, wanted)

@@ -18,7 +18,7 @@ from airflow_azureml_datastores.core.glob import is_glob
 from airflow_azureml_datastores.core.manifest import MANIFEST, Entry, Manifest
 from airflow_azureml_datastores.core.place import OpenDatastore, Place
 from airflow_azureml_datastores.core.uri import SCHEME, DatastoreUri, parse_datastore_uri, quote_path
-from airflow_azureml_datastores.errors import AlreadyTaken, InvalidInput, NoData
+from airflow_azureml_datastores.errors import AlreadyTaken, InvalidInput, NoData, PathNotFound
 from airflow_azureml_datastores.transfer.cursors import CursorFile
 from airflow_azureml_datastores.transfer.delivery import Delivery
 from airflow_azureml_datastores.transfer.progress import Say, human_count, human_size
@@ -80,12 +80,18 @@ def ingest(
     if not inputs:
         raise InvalidInput("no inputs are given: name at least one.")
     check_binding_names("input", inputs)
-    works = [_prepare(open_datastore, run, name, value, say, default_mode) for name, value in inputs.items()]
-    for work in works:
-        if work.mode == "copy":
-            work.delivery.check()
-    delivered = [(work, work.entries()) for work in works]
-    kept = [(work, _take(open_datastore, work, entries)) for work, entries in delivered]
+    works: list[_Ingest] = []
+    try:
+        for name, value in inputs.items():
+            works.append(_prepare(open_datastore, run, name, value, say, default_mode))  # noqa: PERF401 - see below
+        for work in works:
+            if work.mode == "copy":
+                work.delivery.check()
+        delivered = [(work, work.entries()) for work in works]
+        kept = [(work, _take(open_datastore, work, entries)) for work, entries in delivered]
+    except AlreadyTaken:
+        _give_back(open_datastore, works)
+        raise
     return {work.name: _result(work, work.seal(entries)) for work, entries in kept}
 
 
@@ -164,6 +170,23 @@ def _take(open_datastore: OpenDatastore, work: _Ingest, entries: list[Entry]) ->
     if not kept:
         raise AlreadyTaken(f"all files of input {work.name!r} have been taken by other runs of {work.consumer!r}.")
     return kept
+
+
+def _give_back(open_datastore: OpenDatastore, works: list[_Ingest]) -> None:
+    """Leave the batches of a run that does not come about to others, but for inputs that an earlier try recorded."""
+    for work in works:
+        if work.consumer is not None and not _is_recorded(work):
+            CursorFile(open_datastore, work.consumer).give_back(work.batch)
+
+
+def _is_recorded(work: _Ingest) -> bool:
+    record = work.delivery.manifest
+    assert record is not None
+    try:
+        record.store.stat(record.path)
+    except PathNotFound:
+        return False
+    return True
 
 
 def _result(work: _Ingest, manifest: Manifest) -> dict[str, Any]:

@@ -511,6 +511,25 @@ class TestBatches:
         assert self.delivered(home, "r2") == {"a": b"1"}
         assert [e.path for e in read_manifest(plain, result["manifest"]).entries] == ["b"]
 
+    def test_of_two_batches_one_is_others_in_the_end(self, source: MemoryStore, home: MemoryStore) -> None:
+        """The run does not come about, so what it took of the other batch is for others again."""
+        fill(source, {"a/1": b"1", "b/2": b"2"}, "in/")
+        plain = opener(s=source, workspaceblobstore=home)
+        one, two = self.found(plain, "b1", "in/a/"), self.found(plain, "b1x", "in/b/")
+        theirs = self.found(plain, "b2", "in/b/")
+
+        def meanwhile(call: str, path: str) -> None:
+            if call == "write" and path == f"{FOLDER}/two/2":
+                bring(plain, ExperimentRun("churn", "r2"), sales=theirs)
+
+        with pytest.raises(AlreadyTaken, match="of input 'two' have been taken by other runs"):
+            bring(opener(s=source, workspaceblobstore=Watched(home, meanwhile)), one=one, two=two)
+        assert set(CursorFile(plain, "c").load().taken) == {"b2"}
+        CursorFile(plain, "c").take("b1", [fingerprint("s", "in/a/1", source.stat("in/a/1").etag)])  # as if it had died
+        with pytest.raises(AlreadyTaken):
+            bring(plain, one=one, two=two)
+        assert bring(plain, ExperimentRun("churn", "r3"), sales=self.found(plain, "b3", "in/"))["sales"]["files"] == 1
+
     def test_many_runs_at_once(self, source: MemoryStore, home: MemoryStore, open_datastore: OpenDatastore) -> None:
         """Together they get each file once, and what the manifests say is what is there."""
         fill(source, {f"{i:02}": b"x" for i in range(24)}, "in/")
