@@ -83,7 +83,7 @@ def ingest(
     works: list[_Ingest] = []
     try:
         for name, value in inputs.items():
-            works.append(_prepare(open_datastore, run, name, value, say, default_mode))  # noqa: PERF401 - see below
+            works.append(_prepare(open_datastore, run, name, value, say, default_mode))
         for work in works:
             if work.mode == "copy":
                 work.delivery.check()
