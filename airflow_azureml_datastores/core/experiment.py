@@ -27,20 +27,27 @@ _PLACEHOLDER = re.compile(r"\$\{\{\s*(?P<kind>[a-zA-Z_]+)(?:\.(?P<name>[^\s}]+))
 class Input(Templated):
     """Data that an experiment takes in.
 
-    :param path: an ``azureml://`` URI, or a path or glob in ``datastore``.
+    :param path: an ``azureml://`` URI, a path or glob in ``datastore``, or what an ingest returned for an input, to
+        give it a ``mode``.
     :param datastore: the datastore that a plain path is in; None is the workspace's default.
     :param mode: when ingested, ``copy`` (a snapshot in the run's folder) or ``direct`` (a reference to what is there,
-        pinned by etag); when given to a command, ``download``, ``ro_mount``, ``rw_mount`` or ``direct`` (the URI
-        itself). None is the first of these.
+        pinned by etag); when given to a run, ``download``, ``ro_mount`` (exactly these files in these versions, read
+        as they are needed), ``rw_mount`` (the folder itself, writable) or ``direct`` (the URI). None is the first of
+        these.
     :param allow_empty: whether a source without files is acceptable.
     """
 
-    path: str
+    path: Any
     datastore: str | None = None
     mode: str | None = None
     allow_empty: bool = False
 
     def check(self) -> None:
+        if not (isinstance(self.path, str) or (isinstance(self.path, Mapping) and "manifest" in self.path)):
+            raise InvalidInput(
+                f"an input's path is an azureml:// URI, a path, or what an ingest returned for one input; "
+                f"got {type(self.path).__name__}."
+            )
         modes = {*get_args(IngestMode), *get_args(InputMode)}
         if self.mode is not None and self.mode not in modes:
             raise InvalidInput(f"input mode {self.mode!r} is unknown; choose one of {', '.join(sorted(modes))}.")
@@ -180,6 +187,8 @@ def as_input(value: Any) -> Input | Mapping[str, Any]:
     if isinstance(value, str):
         return Input(value)
     if isinstance(value, Input):
+        if isinstance(value.path, Mapping):
+            return {**value.path, "mode": value.mode or value.path.get("mode")}
         return value
     if isinstance(value, Mapping) and "manifest" in value:
         return value

@@ -109,7 +109,7 @@ def _prepare(
                 f"the source {source.uri} of input {name!r} is empty; pass Input(…, allow_empty=True) to accept."
             )
     else:
-        mode = given.get("mode") if given.get("mode") in get_args(IngestMode) else default_mode
+        mode = given.get("mode") or default_mode
         listed = read_manifest(open_datastore, given["manifest"])
         source = from_manifest(open_datastore, listed)
         consumer, batch = listed.origin.get("consumer"), listed.origin.get("batch", "")

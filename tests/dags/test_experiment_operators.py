@@ -202,7 +202,7 @@ class TestRun:
             ({"command": "true", "compute": "gpu-cluster"}, "use compute='local'"),
             ({"command": "true", "code": "nowhere"}, "nowhere' is not there"),
             ({"command": "true", "metrics": "m"}, "metrics='m' has to name an output of type 'uri_file'"),
-            ({"command": "true", "outputs": {"m": {"type": "uri_file"}}}, "wrote no file to ${{outputs.m}}"),
+            ({"command": "true", "outputs": {"m": {"type": "uri_file"}}}, "no file was written to output 'm'"),
             ({"command": "exit 1", "inputs": {"x": "azureml:asset:1"}}, "is not a place in a datastore"),
         ],
     )
