@@ -8,6 +8,7 @@ Each error also inherits the Python error that a caller who does not know this p
     │   ├── InvalidUri                     not one of Azure ML's URI forms
     │   └── UnsafePath                     a path that escapes its root, or that the store cannot hold
     ├── NotFound (LookupError)
+    │   ├── WorkspaceNotFound              no such Azure ML workspace, resource group or subscription
     │   ├── DatastoreNotFound              no such datastore in the workspace
     │   ├── ContainerNotFound              the datastore's container, share or root folder is not there
     │   ├── DataAssetNotFound              no such data asset, or no such version of it, in the workspace
@@ -60,6 +61,10 @@ class UnsafePath(InvalidInput):
 
 class NotFound(DatastoresError, LookupError):
     """Something that was named is not there."""
+
+
+class WorkspaceNotFound(NotFound):
+    """There is no such Azure ML workspace, or no such resource group or subscription to look for it in."""
 
 
 class DatastoreNotFound(NotFound):

@@ -222,7 +222,7 @@ class AzureErrors:
         """
         ours, code = class_of(error, of_path=path is not None), code_of(error)
         subject = self._place if path is None or ours is ContainerNotFound else f"{show(path)} in {self._place}"
-        parts = [f"{subject}: {self._happened(ours, error)}{_in_brackets(code, status_of(error))}."]
+        parts = [f"{subject}: {self._happened(ours, error)}{in_brackets(code, status_of(error))}."]
         if code in _REMEDIES:
             parts.append(_REMEDIES[code])
         return ours(" ".join(parts))
@@ -240,7 +240,7 @@ class AzureErrors:
             said = "" if status_of(error) else _said_by_identity(error)
             return f"access was denied to {self._credential}{said}"
         if ours is Unavailable:
-            return f"the service did not answer properly{_network_reason(error)}"
+            return f"the service did not answer properly{network_reason(error)}"
         return {
             Changed: "it is not, or no longer, the version that was asked for",
             Conflict: "the service refuses this in the blob's present state",
@@ -252,7 +252,7 @@ class AzureErrors:
         }[ours]
 
 
-def _in_brackets(code: str | None, status: int | None) -> str:
+def in_brackets(code: str | None, status: int | None) -> str:
     known = " ".join(str(part) for part in (status, code) if part)
     return f" ({known})" if known else ""
 
@@ -262,11 +262,16 @@ def _said_by_identity(error: BaseException) -> str:
     if _is_obstore(error):
         return ""
     lines = str(getattr(error, "message", error)).strip().splitlines()
-    said = _SECRET.sub(r"\1\2…", lines[0] if lines else "")[:_SAID].rstrip(".")
+    said = without_secrets(lines[0] if lines else "")[:_SAID].rstrip(".")
     return f": {said}" if said else ""
 
 
-def _network_reason(error: BaseException) -> str:
+def without_secrets(text: str) -> str:
+    """What a service says, less what looks like a secret in it."""
+    return _SECRET.sub(r"\1\2…", text)
+
+
+def network_reason(error: BaseException) -> str:
     """Why there was no answer, in few words."""
     for cause in _causes(error):
         if isinstance(cause, socket.gaierror):
