@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from airflow_azureml_datastores.compute._mount_keeper import MountProcess
+from airflow_azureml_datastores.compute._mount_order import Order
+from airflow_azureml_datastores.compute._mount_system import check_system
+from airflow_azureml_datastores.compute._mount_tree import SourceTree
 from airflow_azureml_datastores.core.place import Place
+from airflow_azureml_datastores.errors import InvalidInput
 from airflow_azureml_datastores.transfer.progress import Say
 from airflow_azureml_datastores.transfer.source import Source
 
@@ -21,7 +29,7 @@ def check_mounts() -> None:
     :raises Unsupported: the system has no FUSE, or does not let this process use it; the message says what is missing
         and which modes work without.
     """
-    raise NotImplementedError
+    check_system()
 
 
 @contextmanager
@@ -40,8 +48,20 @@ def mount_source(
     :raises Unsupported: see :func:`check_mounts`; or the source's store cannot be opened from another process.
     :raises Unavailable: the mount ended before the block did.
     """
-    raise NotImplementedError
-    yield
+    SourceTree(source.files, datetime.now(UTC))
+    location, credential = source.folder.store.door
+    with _scratch(scratch) as room:
+        order = Order(
+            mountpoint=os.path.realpath(folder),
+            scratch=room,
+            cache=cache,
+            name=source.uri,
+            location=location,
+            credential=credential,
+            files=source.files,
+        )
+        with _mounted(order, say):
+            yield
 
 
 @contextmanager
@@ -64,5 +84,39 @@ def mount_folder(
     :raises TransferIncomplete: on leaving the block: files that were written are not in the store. Not raised if the
         block raises something itself; ``say`` is told.
     """
-    raise NotImplementedError
-    yield
+    place = place.folder()
+    location, credential = place.store.door
+    with _scratch(scratch) as room:
+        order = Order(
+            mountpoint=os.path.realpath(folder),
+            scratch=room,
+            cache=cache,
+            name=place.uri,
+            location=location,
+            credential=credential,
+            prefix=place.path,
+            writable=writable,
+        )
+        with _mounted(order, say):
+            yield
+
+
+@contextmanager
+def _scratch(parent: Path | None) -> Iterator[str]:
+    """An empty folder for the mount's process, gone afterwards."""
+    with TemporaryDirectory(prefix="azureml-mount-", dir=parent, ignore_cleanup_errors=True) as folder:
+        yield os.path.realpath(folder)
+
+
+@contextmanager
+def _mounted(order: Order, say: Say) -> Iterator[None]:
+    check_mounts()
+    if os.listdir(order.mountpoint):
+        raise InvalidInput(f"a datastore can be mounted at an empty folder only, not at {order.mountpoint!r}.")
+    mount = MountProcess(order, say)
+    try:
+        mount.start()
+        yield
+        mount.end()
+    finally:  # whatever was raised, by a signal handler too: leave with nothing running and nothing mounted
+        mount.kill()
