@@ -40,7 +40,7 @@ def find_inputs(open_datastore: OpenDatastore, inputs: Mapping[str, Any]) -> dic
 def _find(open_datastore: OpenDatastore, name: str, value: Any) -> Any:
     if isinstance(value, bool | int | float) or (isinstance(value, str) and not value.startswith("azureml:")):
         return value
-    given = as_input(value)
+    given = as_input(value, name)
     mode = (value.mode if isinstance(value, Input) else getattr(given, "mode", None)) or "download"
     if mode not in get_args(InputMode):
         raise InvalidInput(

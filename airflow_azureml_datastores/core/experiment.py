@@ -27,8 +27,8 @@ _PLACEHOLDER = re.compile(r"\$\{\{\s*(?P<kind>[a-zA-Z_]+)(?:\.(?P<name>[^\s}]+))
 class Input(Templated):
     """Data that an experiment takes in.
 
-    :param path: an ``azureml://`` URI, a path or glob in ``datastore``, or what an ingest returned for an input, to
-        give it a ``mode``.
+    :param path: an ``azureml://`` URI, a path or glob in ``datastore``, or what an ingest returned: its input of the
+        same name.
     :param datastore: the datastore that a plain path is in; None is the workspace's default.
     :param mode: when ingested, ``copy`` (a snapshot in the run's folder) or ``direct`` (a reference to what is there,
         pinned by etag); when given to a run, ``download``, ``ro_mount`` (exactly these files in these versions, read
@@ -43,9 +43,10 @@ class Input(Templated):
     allow_empty: bool = False
 
     def check(self) -> None:
-        if not (isinstance(self.path, str) or (isinstance(self.path, Mapping) and "manifest" in self.path)):
+        ingested = isinstance(self.path, Mapping) and ("manifest" in self.path or "inputs" in self.path)
+        if not (isinstance(self.path, str) or ingested):
             raise InvalidInput(
-                f"an input's path is an azureml:// URI, a path, or what an ingest returned for one input; "
+                f"an input's path is an azureml:// URI, a path, or what an ingest returned; "
                 f"got {type(self.path).__name__}."
             )
         modes = {*get_args(IngestMode), *get_args(InputMode)}
@@ -179,19 +180,21 @@ def bind_command(command: str, inputs: Mapping[str, Any], outputs: Mapping[str, 
     return bound + command[end:]
 
 
-def as_input(value: Any) -> Input | Mapping[str, Any]:
+def as_input(value: Any, name: str = "") -> Input | Mapping[str, Any]:
     """What a user may write for an input: a URI or path, an :class:`Input`, or what a sensor or an ingest returned.
 
-    :raises InvalidInput: it is something else.
+    :param name: of the input; of all that an ingest returned, the input of this name is meant.
+    :raises InvalidInput: it is something else, or the ingest had no such input.
     """
     if isinstance(value, str):
         return Input(value)
     if isinstance(value, Input):
-        if isinstance(value.path, Mapping):
-            return {**value.path, "mode": value.mode or value.path.get("mode")}
-        return value
-    if isinstance(value, Mapping) and "manifest" in value:
-        return value
+        if not isinstance(value.path, Mapping):
+            return value
+        found = _ingested(value.path, name)
+        return {**found, "mode": value.mode or found.get("mode")}
+    if isinstance(value, Mapping) and ("manifest" in value or "inputs" in value):
+        return _ingested(value, name)
     if isinstance(value, Mapping) and "path" in value:
         known = [field.name for field in fields(Input)]
         for name in value:
@@ -204,3 +207,33 @@ def as_input(value: Any) -> Input | Mapping[str, Any]:
         f"an input is an azureml:// URI, a path, an Input, or what a sensor or an ingest returned; "
         f"got {type(value).__name__}."
     )
+
+
+def _ingested(result: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """One input of what an ingest returned, or that input itself."""
+    if "manifest" in result:
+        return result
+    try:
+        found: Mapping[str, Any] = result["inputs"][name]
+    except KeyError:
+        names = ", ".join(sorted(result["inputs"])) or "none"
+        raise InvalidInput(f"what was ingested has no input {name!r}; it has: {names}.") from None
+    return found
+
+
+def as_output(value: Any) -> Output:
+    """What a user may write for an output: an :class:`Output` or its fields, its URI, or None.
+
+    :raises InvalidInput: it is something else.
+    """
+    if isinstance(value, Output):
+        return value
+    if value is None or isinstance(value, str):
+        return Output(path=value)
+    if isinstance(value, Mapping):
+        known = [field.name for field in fields(Output)]
+        for name in value:
+            if name not in known:
+                raise InvalidInput(f"an output has no field {name!r}; it has: {', '.join(known)}.")
+        return Output(**value)
+    raise InvalidInput(f"an output is an Output, an azureml:// URI or None; got {type(value).__name__}.")

@@ -98,7 +98,7 @@ def ingest(
 def _prepare(
     open_datastore: OpenDatastore, run: ExperimentRun, name: str, value: Any, say: Say, default_mode: IngestMode
 ) -> _Ingest:
-    given = as_input(value)
+    given = as_input(value, name)
     mode: Any
     consumer, batch = None, ""
     if isinstance(given, Input):

@@ -1,0 +1,254 @@
+"""Python functions as experiments: ``@task.experiment``."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+import re
+import signal
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.bases.decorator import DecoratedOperator, task_decorator_factory
+
+from airflow_azureml_datastores.core.experiment import ExperimentRun, Output, as_output, check_binding_names
+from airflow_azureml_datastores.core.uri import DatastoreUri, parse_uri
+from airflow_azureml_datastores.errors import ExperimentFailed, InvalidInput
+from airflow_azureml_datastores.hooks.workspace import WorkspaceHook
+from airflow_azureml_datastores.operators._base import WorkspaceOperator, experiment_run
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+    from airflow.sdk.bases.decorator import TaskDecorator
+
+RUN = "run"
+"""XCom key of what a ``PublishOutputsOperator`` takes as its ``run``."""
+
+
+class _Killed(BaseException):
+    """Ends a function whose task was ended; none that the function would take for an error of its own."""
+
+
+class FunctionExperimentOperator(WorkspaceOperator):
+    """What ``@task.experiment`` does with its function; see :func:`experiment_task`."""
+
+    op_args: Collection[Any]
+    op_kwargs: Mapping[str, Any]
+    determine_kwargs: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+
+    def __init__(
+        self,
+        *,
+        function: Callable[..., Any],
+        inputs: Mapping[str, Any],
+        outputs: Mapping[str, Any],
+        experiment: str | None = None,
+        run: str | Mapping[str, Any] | None = None,
+        metrics: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.function = function
+        self.inputs = inputs
+        self.outputs = outputs
+        self.experiment = experiment
+        self.run = run
+        self.metrics = metrics
+        self._interruptible = False
+
+    def execute(self, context: Context) -> Any:
+        from airflow_azureml_datastores.compute.local_run import LocalRun
+
+        run = self._run(context)
+        returned: Any = None
+
+        def work(inputs: Mapping[str, Any], outputs: Mapping[str, str | Path], folder: Path) -> None:
+            nonlocal returned
+            returned = self._call(context, {**inputs, **outputs})
+            if self.multiple_outputs and isinstance(returned, Mapping) and RUN in returned:
+                raise InvalidInput(f"the key {RUN!r} of the returned values is taken by the record of the run.")
+
+        with WorkspaceHook(self.workspace_conn_id) as hook, self._ended_by_kill():
+            result = LocalRun(
+                hook.open,
+                run,
+                {name: hook.resolve_input(value) for name, value in self.inputs.items()},
+                {name: _resolved(hook, as_output(value)) for name, value in self.outputs.items()},
+                say=self.log.info,
+                metrics=self.metrics,
+            ).execute(work)
+        if self.do_xcom_push:
+            context["ti"].xcom_push(key=RUN, value={"experiment": run.experiment, "run": run.run, **result})
+        return returned
+
+    def on_kill(self) -> None:
+        # Airflow calls it from the signal's handler and lets the task go on after it.
+        if self._interruptible and threading.current_thread() is threading.main_thread():
+            self._interruptible = False
+            raise _Killed
+
+    @contextmanager
+    def _ended_by_kill(self) -> Iterator[None]:
+        self._interruptible = True
+        try:
+            yield
+        except _Killed:
+            raise ExperimentFailed("the function was ended, as its task was.", -signal.SIGTERM) from None
+        finally:
+            self._interruptible = False
+
+    def _run(self, context: Context) -> ExperimentRun:
+        """Unless they are named: the task's own experiment, and a run per DAG run and map index."""
+        if isinstance(self.run, Mapping):
+            return ExperimentRun(self.experiment or self.run["experiment"], self.run["run"])
+        run = experiment_run(self.experiment or _experiment_name(self.task_id), self.run, context)
+        index = context["ti"].map_index
+        mapped = self.run is None and index is not None and index >= 0
+        return replace(run, run=f"{run.run}-{index}") if mapped else run
+
+    def _call(self, context: Context, bound: Mapping[str, Any]) -> Any:
+        given = self.determine_kwargs({**context, **self.op_kwargs})
+        given = {name: value for name, value in given.items() if name not in bound}
+        arguments = _without(self.function, bound).bind(*self.op_args, **given).arguments
+        call = inspect.BoundArguments(inspect.signature(self.function), {**arguments, **bound})
+        return self.function(*call.args, **call.kwargs)
+
+
+class _DecoratedExperiment(DecoratedOperator, FunctionExperimentOperator):
+    custom_operator_name = "@task.experiment"
+
+    template_fields: Sequence[str] = (
+        "op_args",
+        "op_kwargs",
+        "inputs",
+        "outputs",
+        "experiment",
+        "run",
+        "metrics",
+        "workspace_conn_id",
+    )
+    template_fields_renderers = {"op_args": "py", "op_kwargs": "py", "inputs": "json"}
+    shallow_copy_attrs: Sequence[str] = ("python_callable", "function")
+
+    def __init__(
+        self,
+        *,
+        python_callable: Callable[..., Any],
+        op_args: Collection[Any] | None = None,
+        op_kwargs: Mapping[str, Any] | None = None,
+        inputs: Mapping[str, Any] | None = None,
+        outputs: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        inputs, outputs = inputs or {}, outputs or {}
+        _check(python_callable, inputs, outputs, op_kwargs or {})
+
+        @functools.wraps(python_callable)
+        def called(*args: Any, **kwargs: Any) -> Any:
+            return python_callable(*args, **kwargs)
+
+        called.__signature__ = _without(python_callable, {**inputs, **outputs})  # type: ignore[attr-defined]
+        super().__init__(
+            python_callable=called,
+            op_args=op_args,
+            op_kwargs=op_kwargs,
+            kwargs_to_upstream={"function": python_callable, "inputs": inputs, "outputs": outputs},
+            **kwargs,
+        )
+
+
+def experiment_task(
+    python_callable: Callable[..., Any] | None = None, multiple_outputs: bool | None = None, **kwargs: Any
+) -> TaskDecorator:
+    """Run a function as an experiment, with its inputs at hand, and publish what it writes, all or nothing.
+
+    ``@task.experiment(inputs={"sales": "azureml://…"}, outputs={"features": "azureml://…"})`` gives the function's
+    parameters ``sales`` and ``features`` a :class:`pathlib.Path`: of the folder or file to read, and of the empty
+    folder to write to (with type ``uri_file``: of the file to write). With mode ``direct`` they get the URI, and an
+    input that is a number or other text is given as it is. The other parameters come from the call, as those of any
+    TaskFlow task. If the function returns, all outputs are checked and then delivered; if it raises, none is.
+
+    What it returns is the task's result. The XCom ``run`` holds ``experiment``, ``run``, ``outputs`` and ``metrics``,
+    as a ``RunExperimentOperator`` returns them: ``PublishOutputsOperator(run=task["run"], …)``.
+
+    :param python_callable: the function.
+    :param multiple_outputs: whether each key of the dictionary that it returns becomes an XCom of its own.
+    :param inputs: name of a parameter -> ``azureml://`` URI, ``Input``, what an ingest returned (its input of the same
+        name), number, text.
+    :param outputs: name of a parameter -> ``Output``, an ``azureml://`` URI of a folder that is replaced, or None for a
+        folder in the run's own folder.
+    :param experiment: the experiment's name; None derives it from the task's.
+    :param run: name of the run, or what an ingest returned, for the same experiment and run; None derives it from the
+        DAG run, and a mapped task's index.
+    :param metrics: name of the ``uri_file`` output to which the function writes metrics, a JSON object.
+    :param workspace_conn_id: id of the workspace's connection.
+    :raises InvalidInput: an input or output is not a parameter of the function, is one in both, or is given in the
+        call, too; or the function is asynchronous, a generator, or takes any number of positional arguments.
+    """
+    return task_decorator_factory(
+        python_callable=python_callable,
+        multiple_outputs=multiple_outputs,
+        decorated_operator_class=_DecoratedExperiment,
+        **kwargs,
+    )
+
+
+def _check(
+    function: Callable[..., Any], inputs: Mapping[str, Any], outputs: Mapping[str, Any], given: Mapping[str, Any]
+) -> None:
+    """See :func:`experiment_task` for what is refused."""
+    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+        raise InvalidInput(
+            f"{_name(function)} is asynchronous or a generator; an experiment's function returns a value."
+        )
+    for kind, values in (("inputs", inputs), ("outputs", outputs)):
+        if not isinstance(values, Mapping):
+            raise InvalidInput(
+                f"the {kind} of {_name(function)} have to be a dictionary with the names of its parameters, such as "
+                f'{{"x": ingest.output}}; got {type(values).__name__}.'
+            )
+        check_binding_names(kind[:-1], values)
+    parameters = inspect.signature(function).parameters
+    if any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in parameters.values()):
+        raise InvalidInput(f"{_name(function)} takes *args; give an experiment's function named parameters.")
+    named = [name for name, parameter in parameters.items() if parameter.kind is not inspect.Parameter.VAR_KEYWORD]
+    for name in (*inputs, *outputs):
+        if name not in named:
+            raise InvalidInput(
+                f"{_name(function)} has no parameter {name!r} for the {'in' if name in inputs else 'out'}put of this "
+                f"name; its parameters: {', '.join(named) or 'none'}."
+            )
+        if name in inputs and name in outputs:
+            raise InvalidInput(f"the parameter {name!r} of {_name(function)} is both an input and an output.")
+        if name in given:
+            raise InvalidInput(
+                f"the parameter {name!r} of {_name(function)} is an input or output: leave it out of the call."
+            )
+
+
+def _without(function: Callable[..., Any], names: Collection[str]) -> inspect.Signature:
+    """What a call has to give."""
+    signature = inspect.signature(function)
+    return signature.replace(parameters=[p for name, p in signature.parameters.items() if name not in names])
+
+
+def _name(function: Callable[..., Any]) -> str:
+    return f"{getattr(function, '__name__', repr(function))}()"
+
+
+def _experiment_name(task_id: str) -> str:
+    """A task's id as an experiment's name; one that had to be changed differs from those of other tasks."""
+    name = re.sub(r"[^a-zA-Z0-9_\-]+", "-", task_id).lstrip("-_")
+    return name if name == task_id else f"{name or 'task'}-{hashlib.sha256(task_id.encode()).hexdigest()[:8]}"[:255]
+
+
+def _resolved(hook: WorkspaceHook, output: Output) -> Output:
+    """An output whose URI may have been in the long form."""
+    if output.path is None or not isinstance(parse_uri(output.path), DatastoreUri):
+        return output
+    return replace(output, path=hook.resolve(output.path))
