@@ -43,7 +43,13 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "sensors": [{"integration-name": _INTEGRATION, "python-modules": [f"{_PACKAGE}.sensors.new_data"]}],
-        "triggers": [{"integration-name": _INTEGRATION, "python-modules": [f"{_PACKAGE}.triggers.new_data"]}],
+        "triggers": [
+            {
+                "integration-name": _INTEGRATION,
+                "python-modules": [f"{_PACKAGE}.triggers.new_data", f"{_PACKAGE}.triggers.job"],
+            }
+        ],
+        "extra-links": [f"{_PACKAGE}.links.StudioLink"],
         "task-decorators": [{"name": "experiment", "class-name": f"{_PACKAGE}.decorators.experiment.experiment_task"}],
         "connection-types": [_LOCAL_WORKSPACE, _AZURE_WORKSPACE],
     }

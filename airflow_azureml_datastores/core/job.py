@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from airflow_azureml_datastores.core.data_asset import DataType
 from airflow_azureml_datastores.core.experiment import InputMode, OutputMode, OutputType
 
 
 @dataclass(frozen=True)
 class JobInput:
-    """:param path: ``azureml://`` URI."""
+    """:param path: ``azureml://`` URI of a file or folder in a datastore, or ``azureml:<name>:<version>``."""
 
     path: str
-    type: OutputType = "uri_folder"
+    type: DataType = "uri_folder"
     mode: InputMode = "download"
 
 
@@ -35,7 +36,8 @@ class JobSpec:
     :param name: of the job, unique in its workspace for ever.
     :param command: with ``${{inputs.x}}`` and ``${{outputs.y}}``.
     :param compute: name of a compute, or ``serverless``.
-    :param environment: ``azureml:<name>:<version>``, ``azureml:<name>@latest``, a Docker image, or the fields of one.
+    :param environment: ``azureml:<name>:<version>``, ``azureml:<name>@latest``, a Docker image, or the fields of an
+        environment as azure-ai-ml's ``Environment`` takes them.
     :param code: folder on this machine that the command starts in.
     :param env: environment variables.
     :param distribution: for example ``{"type": "pytorch", "process_count_per_instance": 4}``.
@@ -73,15 +75,12 @@ class Job:
     :param status: ARM's JobStatus, for example ``Running`` or ``Completed``.
     :param studio_url: its page in Azure ML Studio.
     :param outputs: name -> ``azureml://`` URI.
-    :param error: what the service says of a failure.
     """
 
     name: str
     status: str
     studio_url: str = ""
     outputs: Mapping[str, str] = field(default_factory=dict)
-    tags: Mapping[str, str] = field(default_factory=dict)
-    error: str = ""
 
     @property
     def running(self) -> bool:
@@ -92,25 +91,37 @@ class Job:
         return self.status == "Completed"
 
 
+@dataclass(frozen=True)
+class JobFailure:
+    """Why a job failed.
+
+    :param error: what the service says; "" if it says nothing.
+    :param log: the lines of the command's log, as far as it has been written; they are fetched while they are read.
+    """
+
+    error: str
+    log: Iterable[str]
+
+
 class Jobs(Protocol):
     """The jobs of a workspace."""
 
     def submit(self, spec: JobSpec) -> Job:
-        """Submit a job. :raises InvalidInput, AccessDenied, Unavailable, MissingExtra:"""
+        """Submit a job. If a job of this name is there, because an answer was lost, that one is returned.
+
+        :raises InvalidInput: there is no such compute or environment, or the service does not take the job.
+        :raises AccessDenied, Unavailable, MissingExtra:
+        """
         ...
 
     def get(self, name: str) -> Job | None:
-        """A job; None if there is none of this name."""
+        """A job; None if there is none of this name. :raises AccessDenied, Unavailable:"""
         ...
 
     def cancel(self, name: str) -> None:
-        """Ask for a job to be ended; one that is over already is no error."""
+        """Ask for a job to be ended; one that is over already, or not there, is no error."""
         ...
 
-    def tag(self, name: str, tags: Mapping[str, str]) -> None:
-        """Add tags to a job."""
-        ...
-
-    def log(self, name: str) -> Iterator[str]:
-        """Yield the lines of a job's log, as far as it has been written."""
+    def failure(self, name: str) -> JobFailure:
+        """Why a job failed. :raises AccessDenied, Unavailable, NotFound: nothing can be found out."""
         ...

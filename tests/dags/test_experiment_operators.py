@@ -203,7 +203,7 @@ class TestRun:
             ({"command": "true", "code": "nowhere"}, "nowhere' is not there"),
             ({"command": "true", "metrics": "m"}, "metrics='m' has to name an output of type 'uri_file'"),
             ({"command": "true", "outputs": {"m": {"type": "uri_file"}}}, "no file was written to output 'm'"),
-            ({"command": "exit 1", "inputs": {"x": "azureml:asset:1"}}, "is not a place in a datastore"),
+            ({"command": "exit 1", "inputs": {"x": "azureml:asset"}}, "is not a data asset"),
         ],
     )
     def test_what_cannot_run(self, run: Run, given: dict[str, Any], message: str) -> None:
