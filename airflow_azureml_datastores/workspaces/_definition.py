@@ -59,11 +59,16 @@ def check_definition(name: str, definition: Mapping[str, Any]) -> None:
             raise InvalidInput(f"datastore {name!r}: {field} is empty.")
         if is_unrendered(text):
             raise InvalidInput(f"datastore {name!r}: {field} is a template that was not rendered: {text}.")
-        if _SECRET.search(text):
+        if looks_secret(text):
             raise InvalidInput(
                 f"datastore {name!r}: {field} holds what looks like a secret; put that into an Airflow connection and "
                 f"name the connection as credential_conn_id."
             )
+
+
+def looks_secret(text: str) -> bool:
+    """Whether a text holds what looks like a key, a signature or a password."""
+    return _SECRET.search(text) is not None
 
 
 def datastore_of(name: str, definition: Mapping[str, Any]) -> Datastore:

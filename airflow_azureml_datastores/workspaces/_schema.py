@@ -27,6 +27,20 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )
         """,
     ),
+    (
+        # position: of the registration among those of the name. The key has no room for names that differ only in case.
+        """
+        CREATE TABLE azureml_data_versions (
+            name_key TEXT NOT NULL,
+            position INTEGER NOT NULL,
+            name TEXT NOT NULL,
+            version TEXT NOT NULL,
+            definition TEXT NOT NULL,
+            PRIMARY KEY (name_key, position),
+            UNIQUE (name_key, version)
+        )
+        """,
+    ),
 )
 
 _VERSION = "azureml_schema_version"

@@ -15,7 +15,8 @@ from airflow_azureml_datastores.core.job import Jobs
 from airflow_azureml_datastores.core.workspace import Registered
 from airflow_azureml_datastores.errors import DatastoreExists, DatastoreNotFound, DatastoreProtected, Unsupported
 from airflow_azureml_datastores.stores.local_directory import LocalDirectory
-from airflow_azureml_datastores.workspaces import _schema
+from airflow_azureml_datastores.workspaces import _local_data, _schema
+from airflow_azureml_datastores.workspaces._data_rules import checked
 from airflow_azureml_datastores.workspaces._database import Database, Transaction
 from airflow_azureml_datastores.workspaces._definition import (
     check_definition,
@@ -135,10 +136,14 @@ class LocalWorkspace:
         """It keeps none."""
 
     def get_data(self, name: str, version: str | None = None) -> DataAsset:
-        raise NotImplementedError
+        with self._open().reading() as transaction:
+            return _local_data.find(transaction, name, version, self.name)
 
     def register_data(self, asset: DataAsset) -> DataAsset:
-        raise NotImplementedError
+        asset.check()
+        with self._open().writing() as transaction:
+            asset = checked(asset, self._default(transaction).name)
+            return _local_data.register(transaction, asset, self.name)
 
     def job_output(self, job: str, output: str) -> str:
         raise Unsupported(f"workspace {self.name} has no jobs, so there is no output {output!r} of job {job!r}.")

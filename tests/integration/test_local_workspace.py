@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,13 +17,16 @@ import sqlalchemy
 from sqlalchemy import text
 
 from airflow_azureml_datastores.core.credentials import Anonymous
+from airflow_azureml_datastores.core.data_asset import DataAsset
 from airflow_azureml_datastores.core.datastore import Datastore, Location, UnknownLocation
 from airflow_azureml_datastores.core.workspace import Workspace
 from airflow_azureml_datastores.errors import (
     AccessDenied,
     Conflict,
+    DataAssetNotFound,
     DatastoresError,
     InvalidInput,
+    InvalidName,
     Unavailable,
     Unsupported,
 )
@@ -220,13 +224,26 @@ class TestSchema:
         assert later.default() == SALES
         assert [datastore.name for datastore in later.list()] == ["sales", "workspaceblobstore", "workspacefilestore"]
         with site.engine().connect() as connection:
-            assert connection.execute(text("SELECT version FROM azureml_schema_version")).all() == [(2,)]
+            versions = connection.execute(text("SELECT version FROM azureml_schema_version")).all()
+            assert versions == [(len(_schema.MIGRATIONS),)]
             assert set(connection.execute(text("SELECT name, used FROM azureml_datastores"))) == {
                 ("sales", 7),
                 ("workspaceblobstore", 0),
                 ("workspacefilestore", 0),
             }
         assert workspace.get("sales") == SALES, "a task that had opened it before goes on"
+
+    def test_one_without_data_assets_gets_them(self, site: LocalSite, monkeypatch: pytest.MonkeyPatch) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(_schema, "MIGRATIONS", _schema.MIGRATIONS[:1])
+            before = site.open()
+            before.register(SALES)
+            before.set_default("sales")
+        asset = DataAsset("orders", "azureml://datastores/sales/paths/orders/", digest="sha256:1")
+        registered = site.open().register_data(asset)
+        assert registered.uri == "azureml:orders:1"
+        assert site.open().get_data("orders") == registered
+        assert site.open().default() == before.default() == SALES
 
     def test_new_one_has_all_versions(self, site: LocalSite, monkeypatch: pytest.MonkeyPatch) -> None:
         upgrade = ("CREATE TABLE azureml_more (id INTEGER)",)
@@ -257,7 +274,7 @@ class TestSchema:
     def test_newer_one_is_refused(self, site: LocalSite) -> None:
         site.open().register(SALES)
         behind_its_back(site, "UPDATE azureml_schema_version SET version = 41")
-        with pytest.raises(Unsupported, match=r"workspace database .* has version 41, .* up to 1; upgrade the package"):
+        with pytest.raises(Unsupported, match=r"workspace database .* has version 41, .* up to 2; upgrade the package"):
             site.open().get("sales")
 
     def test_location_that_this_version_cannot_build_is_listed_and_kept(self, site: LocalSite) -> None:
@@ -272,6 +289,30 @@ class TestSchema:
             assert found == Datastore(at, UnknownLocation("LocalDirectory", location))
             assert site.open().register(found) == "unchanged"
         assert len(site.open().list()) == 6
+
+
+class TestDataAssets:
+    ORDERS = DataAsset("Orders", "azureml://datastores/sales/paths/orders/", digest="sha256:1")
+
+    def test_name_that_differs_only_in_case(self, sqlite: LocalSite) -> None:
+        workspace = sqlite.open()
+        workspace.register_data(self.ORDERS)
+        with pytest.raises(InvalidName, match=r"'Orders' .* differs from 'orders' only in case"):
+            workspace.register_data(replace(self.ORDERS, name="orders"))
+        with pytest.raises(DataAssetNotFound, match="Did you mean 'Orders'"):
+            workspace.get_data("orders")
+
+    def test_last_version_is_the_latest_where_none_is_a_number(self, sqlite: LocalSite) -> None:
+        workspace = sqlite.open()
+        for version in ("b", "c", "a"):
+            workspace.register_data(replace(self.ORDERS, version=version))
+        assert workspace.get_data("Orders").version == "a"
+
+    def test_numbers_that_are_used_up(self, sqlite: LocalSite) -> None:
+        workspace = sqlite.open()
+        workspace.register_data(replace(self.ORDERS, version="9" * 30))
+        with pytest.raises(InvalidName, match="is not a data asset's version"):
+            workspace.register_data(replace(self.ORDERS, digest="sha256:2"))
 
 
 class TestDatabaseErrors:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from airflow_azureml_datastores.core.data_asset import DataAsset
 from airflow_azureml_datastores.core.datastore import Datastore
 from airflow_azureml_datastores.core.workspace import Workspace
 from airflow_azureml_datastores.errors import DatastoreExists, DatastoreNotFound, DatastoreProtected, DatastoresError
@@ -93,6 +94,12 @@ def register_own(asked: tuple[LocalSite, int]) -> list[str]:
     return [workspace.register(Datastore(f"own-{number}-{n}", LocalDirectory("/data"))) for n in range(10)]
 
 
+def register_data(asked: tuple[LocalSite, int]) -> str | None:
+    site, number = asked
+    path = f"azureml://datastores/workspaceblobstore/paths/{number}/"
+    return site.open().register_data(DataAsset("sales", path, digest=f"sha256:{number}")).version
+
+
 def set_default(site: LocalSite) -> Datastore:
     return site.open().set_default("sales")
 
@@ -145,6 +152,15 @@ def test_different_names(together: Together, site: LocalSite) -> None:
     assert len(names(site.open())) == 2 + 10 * PROCESSES
 
 
+def test_data_with_the_same_content(together: Together, site: LocalSite) -> None:
+    assert together(*[(register_data, (site, 1))] * PROCESSES) == ["1"] * PROCESSES
+
+
+def test_data_with_different_contents(together: Together, site: LocalSite) -> None:
+    found = together(*((register_data, (site, number)) for number in range(PROCESSES)))
+    assert sorted(map(str, found)) == [str(n) for n in range(1, PROCESSES + 1)]
+
+
 def test_default_is_never_unregistered(together: Together, site: LocalSite) -> None:
     site.open().register(sales())
     half = PROCESSES // 2
@@ -165,7 +181,10 @@ def test_migration(together: Together, site: LocalSite) -> None:
     assert all(names[0] == sales() for names in found)  # type: ignore[index]
     with site.engine().connect() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM azureml_more").scalar_one() == 1
-        assert connection.exec_driver_sql("SELECT version FROM azureml_schema_version").all() == [(2,)]
+        assert (
+            connection.exec_driver_sql("SELECT version FROM azureml_schema_version").scalar_one()
+            == len(_schema.MIGRATIONS) + 1
+        )
 
 
 def test_writer_is_killed(site: LocalSite) -> None:
