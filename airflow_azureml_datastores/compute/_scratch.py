@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from airflow_azureml_datastores.compute._mount_system import is_mounted
+
 _PREFIX = "azureml-run-"
 
 
@@ -58,7 +60,7 @@ def _sweep(parent: Path) -> None:
 
 def _remove(folder: Path) -> None:
     """Remove a folder, but never what is in a datastore that is still mounted in it."""
-    if any(os.path.ismount(path) for path in folder.glob("*/*")):
+    if any(is_mounted(str(path)) for kind in ("inputs", "outputs") for path in (folder / kind).glob("*")):
         return
     shutil.rmtree(folder, ignore_errors=True)
     for path, _, _ in os.walk(folder):  # what is left may be read-only

@@ -197,10 +197,10 @@ def as_input(value: Any, name: str = "") -> Input | Mapping[str, Any]:
         return _ingested(value, name)
     if isinstance(value, Mapping) and "path" in value:
         known = [field.name for field in fields(Input)]
-        for name in value:
-            if name not in known:
-                raise InvalidInput(f"an input has no field {name!r}; it has: {', '.join(known)}.")
-        return Input(**value)
+        for key in value:
+            if key not in known:
+                raise InvalidInput(f"an input has no field {key!r}; it has: {', '.join(known)}.")
+        return as_input(Input(**value), name)
     if is_unrendered(value):
         raise InvalidInput(f"the input {value!r} was not rendered.")
     raise InvalidInput(

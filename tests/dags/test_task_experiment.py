@@ -23,6 +23,7 @@ from airflow_azureml_datastores.hooks import WorkspaceHook
 from airflow_azureml_datastores.operators import IngestToExperimentOperator, PublishOutputsOperator
 from tests.dags.conftest import WORKSPACE
 from tests.dags.runs import Finished, run_dag
+from tests.integration.mounts import require_mounts
 
 BLOB = "azureml://datastores/workspaceblobstore/paths"
 
@@ -189,6 +190,9 @@ def test_mapped_and_in_a_group(run: Run, workspace: WorkspaceHook, numbers: str)
 
 @pytest.mark.parametrize("mode", ["upload", "rw_mount"])
 def test_nothing_is_published_if_it_raises(run: Run, workspace: WorkspaceHook, mode: Any, tmp_path: Path) -> None:
+    if mode == "rw_mount":
+        require_mounts()
+
     def fill() -> None:
         @task.experiment(
             outputs={"kept": Output(mode=mode), "published": Output(f"{BLOB}/out/", mode=mode), "file": None}

@@ -11,6 +11,7 @@ from airflow_azureml_datastores.core.experiment import (
     Input,
     Output,
     as_input,
+    as_output,
     bind_command,
     check_binding_names,
     check_command,
@@ -182,6 +183,52 @@ class Reference:
 def test_what_an_input_cannot_be(value: object, message: str) -> None:
     with pytest.raises(InvalidInput, match=re.escape(message)):
         as_input(value)
+
+
+INGESTED = {"experiment": "e", "run": "r", "inputs": {"x": {"manifest": "m.json", "mode": "copy"}, "y": {}}}
+
+
+@pytest.mark.parametrize(
+    ("value", "mode"),
+    [
+        (INGESTED, "copy"),
+        (Input(INGESTED), "copy"),
+        (Input(INGESTED, mode="ro_mount"), "ro_mount"),
+        (Input({"manifest": "m.json", "mode": "copy"}, mode="rw_mount"), "rw_mount"),
+        ({"path": INGESTED, "mode": "direct"}, "direct"),
+    ],
+)
+def test_all_that_an_ingest_returned_stands_for_its_input_of_the_same_name(value: object, mode: str) -> None:
+    assert as_input(value, "x") == {"manifest": "m.json", "mode": mode}
+
+
+def test_an_input_that_was_not_ingested() -> None:
+    with pytest.raises(InvalidInput, match="what was ingested has no input 'z'; it has: x, y"):
+        as_input(Input(INGESTED), "z")
+    with pytest.raises(InvalidInput, match="an input's path is an azureml:// URI, a path, or what an ingest returned"):
+        Input({"run": "r"})
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, Output()),
+        ("azureml://datastores/a/paths/b/", Output("azureml://datastores/a/paths/b/")),
+        (Output(mode="direct"), Output(mode="direct")),
+        ({"mode": "direct", "type": "uri_file"}, Output(mode="direct", type="uri_file")),
+    ],
+)
+def test_what_an_output_may_be(value: object, expected: Output) -> None:
+    assert as_output(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [(5, "got int"), (["a"], "got list"), ({"kind": "a"}, "an output has no field 'kind'; it has: path, mode, type.")],
+)
+def test_what_an_output_cannot_be(value: object, message: str) -> None:
+    with pytest.raises(InvalidInput, match=re.escape(message)):
+        as_output(value)
 
 
 def test_modes_and_types() -> None:
