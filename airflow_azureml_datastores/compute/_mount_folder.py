@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,9 @@ from airflow_azureml_datastores.core.store import ObjectInfo, Version
 from airflow_azureml_datastores.errors import Changed, DatastoresError, PathNotFound
 from airflow_azureml_datastores.transfer.engine import delete_all, for_each
 from airflow_azureml_datastores.transfer.progress import Say
+
+_PUT_ASIDE = re.compile(r"(?:.*/)?\.fuse_hidden[0-9a-f]{16}", re.DOTALL)
+"""How libfuse renames a file that is deleted or replaced while it is open."""
 
 
 class Attributes(NamedTuple):
@@ -51,7 +55,7 @@ class MountedFolder:
         """:raises PathNotFound: there is nothing."""
         with self._lock:
             file = self._files.get(path)
-            if file is not None and file.is_staged:
+            if file is not None and (file.is_staged or file.gone):
                 return self.describe_file(file)
         found = self._tree.find(path)
         if found is None:
@@ -67,9 +71,9 @@ class MountedFolder:
         """The names in a folder -> whether it is a folder. :raises PathNotFound: there is none."""
         found = {name: isinstance(entry, Folder) for name, entry in self._tree.entries(path).items()}
         with self._lock:
-            for name in self._files:
+            for name, file in self._files.items():
                 parent, _, last = name.rpartition("/")
-                if parent == path:
+                if parent == path and not file.gone:
                     found[last] = False
         return found
 
@@ -175,9 +179,22 @@ class WritableFolder(MountedFolder):
             file = self._files.get(path)
         if file is None:
             self._find_file(path)
+        elif file.gone:
+            return  # whoever has it open lets it go
         self._detach(path, lambda: self._room.store.delete(self._prefix + path))
         self.lost.pop(path, None)
         self._live.remove(path)
+
+    def _put_aside(self, old: str, new: str) -> None:
+        """Delete a file that is open, or just was; until it is closed it has another name, which nobody sees."""
+        with self._lock:
+            file = self._files.get(old)
+        self.unlink(old)
+        if file is not None:
+            with self._lock:
+                file.name = new
+                if file.users:
+                    self._files[new] = file
 
     def make_folder(self, path: str) -> None:
         self._check_name(path)
@@ -192,9 +209,12 @@ class WritableFolder(MountedFolder):
         self._live.drop(path)
 
     def rename(self, old: str, new: str) -> None:
-        self._check_name(new)
         with self._lock:
             file = self._files.get(old)
+        if _PUT_ASIDE.fullmatch(new):
+            self._put_aside(old, new)
+            return
+        self._check_name(new)
         if file is None and isinstance(self._tree.find(old), Folder):
             self._rename_folder(old, new)
         else:

@@ -28,6 +28,8 @@ _START = 60.0
 _FAREWELL = 5.0
 """Seconds that a process which was let go may take to end."""
 _SHOWN = 5
+_NOISE = "Ignoring invalid max threads value"
+"""What libfuse 3.12 to 3.16 say of their own default (libfuse/libfuse#873)."""
 
 
 class MountProcess:
@@ -138,5 +140,7 @@ class MountProcess:
     def _overhear(self, stderr: IO[bytes]) -> None:
         for line in stderr:
             text = line.decode(errors="replace").rstrip()
+            if text.startswith(_NOISE):
+                continue
             self._complaints.append(text)
             self._say(f"[mount] {text}")

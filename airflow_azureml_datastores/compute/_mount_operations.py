@@ -36,7 +36,6 @@ _NUMBERS: tuple[tuple[type[DatastoresError], int], ...] = (
     (Unsupported, errno.ENOTSUP),
 )
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-_THREADS = 32
 _FREE = dict.fromkeys(("f_blocks", "f_bfree", "f_bavail", "f_files", "f_ffree", "f_favail"), 1 << 30)
 """Nobody knows how much room a datastore has."""
 _NOREPLACE = 1  # of renameat2(2); the kernel has looked already
@@ -258,11 +257,9 @@ def serve(folder: MountedFolder, mountpoint: str, name: str, mounted: Callable[[
     :param mounted: is called once it is mounted.
     :raises RuntimeError: it cannot be mounted; libfuse has said why on standard error.
     """
-    options: dict[str, Any] = {"fsname": name.replace(",", "_"), "subtype": "azureml", "hard_remove": True}
+    options: dict[str, Any] = {"fsname": name.replace(",", "_"), "subtype": "azureml"}
     if mfusepy.fuse_version_major == 2:
         options["big_writes"] = True  # else 4 KiB at a time
-    elif mfusepy.fuse_version_minor >= 12:
-        options["max_threads"] = _THREADS  # libfuse complains about its own default
     if isinstance(folder, WritableFolder):
         Fuse(WriteOperations(folder, mounted), mountpoint, foreground=True, **options)
     else:
