@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,10 +20,10 @@ _URL = re.compile(r"(?:https?|wasbs?|abfss?|adl)://[^/\s]", re.IGNORECASE)
 _SHOWN = 10
 
 
-def checked(asset: DataAsset, default_datastore: str) -> DataAsset:
+def checked(asset: DataAsset, default_datastore: Callable[[], str]) -> DataAsset:
     """An asset fit to be registered, its path naming a datastore.
 
-    :param default_datastore: stands for the placeholder of the default one.
+    :param default_datastore: gives the name that the placeholder of the default one stands for.
     :raises InvalidInput: a field breaks a rule, or holds a template that was not rendered or what looks like a secret.
     """
     asset.check()
@@ -42,7 +42,7 @@ def checked(asset: DataAsset, default_datastore: str) -> DataAsset:
     return replace(asset, path=_checked_path(asset, default_datastore))
 
 
-def _checked_path(asset: DataAsset, default_datastore: str) -> str:
+def _checked_path(asset: DataAsset, default_datastore: Callable[[], str]) -> str:
     if isinstance(asset.path, str) and _URL.match(asset.path):
         return asset.path
     uri: Any = parse_uri(asset.path) if str(asset.path).startswith("azureml:") else None
@@ -57,28 +57,41 @@ def _checked_path(asset: DataAsset, default_datastore: str) -> str:
         raise InvalidUri(
             f"data asset {asset.name!r}: {asset.path!r} is a folder, not a file as the type uri_file says."
         )
-    return str(replace(uri, datastore=uri.datastore or default_datastore))
+    return str(replace(uri, datastore=uri.datastore or default_datastore()))
 
 
-def same_content(asset: DataAsset, versions: Sequence[DataAsset]) -> DataAsset | None:
+def check_type(asset: DataAsset, versions: Sequence[DataAsset], workspace: str) -> None:
+    """:raises InvalidInput: the versions that are there are of another type; as in Azure ML, all of a name are alike."""
+    for version in versions[-1:]:
+        if version.type != asset.type:
+            raise InvalidInput(
+                f"the versions of data asset {asset.name!r} in workspace {workspace} are of type {version.type}; give "
+                f"what is of type {asset.type} another name."
+            )
+
+
+def same_content(
+    asset: DataAsset, versions: Sequence[DataAsset], archived: Collection[DataAsset] = ()
+) -> DataAsset | None:
     """The version that an asset without a version is already; None if it is a new one.
 
     :param versions: of that name, in the order in which they were registered.
+    :param archived: those of them that are not for use any more.
     """
     if not asset.digest:
         return None
     registered_since: set[str] = set()
     for version in reversed(versions):
-        if (version.digest, version.type) == (asset.digest, asset.type) and version.path not in registered_since:
-            return version
         if version.digest != asset.digest:
             registered_since.add(version.path)
+        elif version.path not in registered_since and version not in archived:
+            return version
     return None
 
 
 def check_same(asset: DataAsset, there: DataAsset, workspace: str) -> None:
     """:raises InvalidInput: a version that is there is not the one that is to be registered."""
-    for field in ("path", "type", "digest"):
+    for field in ("path", "digest"):
         have, want = getattr(there, field), getattr(asset, field)
         if have != want and (field != "digest" or (have and want)):
             what = "content" if field == "digest" else field
@@ -91,15 +104,6 @@ def check_same(asset: DataAsset, there: DataAsset, workspace: str) -> None:
 def next_version(versions: Iterable[str]) -> str:
     """The highest number and one more, as Azure ML's ``nextVersion``; other versions don't count."""
     return str(max((int(version) for version in versions if _is_number(version)), default=0) + 1)
-
-
-def latest(versions: Sequence[DataAsset]) -> DataAsset:
-    """The one with the highest number, as Azure ML's ``latestVersion``, or without any the last one.
-
-    :param versions: at least one, in the order in which they were registered.
-    """
-    numbered = [asset for asset in versions if _is_number(asset.version or "")]
-    return max(numbered, key=lambda asset: int(asset.version or 0)) if numbered else versions[-1]
 
 
 def _is_number(version: str) -> bool:

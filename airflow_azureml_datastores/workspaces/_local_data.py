@@ -11,7 +11,7 @@ from airflow_azureml_datastores.core.data_asset import DataAsset
 from airflow_azureml_datastores.errors import InvalidName
 from airflow_azureml_datastores.workspaces._data_rules import (
     check_same,
-    latest,
+    check_type,
     next_version,
     no_such_asset,
     no_such_version,
@@ -31,7 +31,7 @@ def find(transaction: Transaction, name: str, version: str | None, workspace: st
         rows = transaction.rows("SELECT DISTINCT name FROM azureml_data_versions")
         raise no_such_asset(name, workspace, [row["name"] for row in rows])
     if version is None:
-        return latest(versions)
+        return versions[-1]
     for asset in versions:
         if asset.version == version:
             return asset
@@ -47,7 +47,7 @@ def register(transaction: Transaction, asset: DataAsset, workspace: str) -> Data
     :param transaction: one that no other writer's can overlap.
     :param workspace: what messages call it.
     :raises InvalidName: the name differs from that of another asset only in case.
-    :raises InvalidInput: the given version is there and another one.
+    :raises InvalidInput: the other versions are of another type, or the given one is there and another one.
     """
     versions = _versions(transaction, asset.name)
     if versions and versions[0].name != asset.name:
@@ -55,6 +55,7 @@ def register(transaction: Transaction, asset: DataAsset, workspace: str) -> Data
             f"the data asset {versions[0].name!r} in workspace {workspace} differs from {asset.name!r} only in case; "
             f"use that name, or another one."
         )
+    check_type(asset, versions, workspace)
     if asset.version is None:
         there = same_content(asset, versions)
         asset = replace(asset, version=next_version(str(version.version) for version in versions))

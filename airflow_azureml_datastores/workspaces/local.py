@@ -142,7 +142,7 @@ class LocalWorkspace:
     def register_data(self, asset: DataAsset) -> DataAsset:
         asset.check()
         with self._open().writing() as transaction:
-            asset = checked(asset, self._default(transaction).name)
+            asset = checked(asset, lambda: self._default(transaction).name)
             return _local_data.register(transaction, asset, self.name)
 
     def job_output(self, job: str, output: str) -> str:

@@ -302,12 +302,6 @@ class TestDataAssets:
         with pytest.raises(DataAssetNotFound, match="Did you mean 'Orders'"):
             workspace.get_data("orders")
 
-    def test_last_version_is_the_latest_where_none_is_a_number(self, sqlite: LocalSite) -> None:
-        workspace = sqlite.open()
-        for version in ("b", "c", "a"):
-            workspace.register_data(replace(self.ORDERS, version=version))
-        assert workspace.get_data("Orders").version == "a"
-
     def test_numbers_that_are_used_up(self, sqlite: LocalSite) -> None:
         workspace = sqlite.open()
         workspace.register_data(replace(self.ORDERS, version="9" * 30))

@@ -45,6 +45,13 @@ class TestRegister:
         workspace.register_data(asset)
         assert workspace.get_data(SALES.name, "1") == replace(asset, version="1")
 
+    def test_of_another_type(self, workspace: Workspace) -> None:
+        workspace.register_data(SALES)
+        for version in (None, "1", "new"):
+            with pytest.raises(InvalidInput, match=r"'sales_raw.2026-a' .* are of type uri_folder; .* another name"):
+                workspace.register_data(replace(SALES, type="mltable", version=version))
+        assert workspace.get_data(SALES.name) == replace(SALES, version="1")
+
     def test_path_keeps_odd_names(self, workspace: Workspace) -> None:
         odd = content(1, path=f"{PATHS}/a b/50%25/%C3%BC%23.csv", type="uri_file")
         workspace.register_data(odd)
@@ -100,10 +107,10 @@ class TestSameContent:
         assert workspace.register_data(content(2)).version == "2"
         assert workspace.get_data(SALES.name).version == "3"
 
-    def test_of_another_type_or_name(self, workspace: Workspace) -> None:
+    def test_of_another_name(self, workspace: Workspace) -> None:
         workspace.register_data(SALES)
-        assert workspace.register_data(replace(SALES, type="mltable")).version == "2"
-        assert workspace.register_data(replace(SALES, name="other")).version == "1"
+        workspace.register_data(content(2))
+        assert workspace.register_data(content(2, name="other")).version == "1"
 
     def test_that_is_not_known(self, workspace: Workspace) -> None:
         unknown = replace(SALES, digest="")
@@ -129,7 +136,7 @@ class TestGivenVersion:
         assert workspace.register_data(replace(SALES, version="7")) == first
         assert workspace.register_data(replace(SALES, version="7", digest="")) == first
 
-    @pytest.mark.parametrize("change", [{"path": f"{PATHS}/other/"}, {"digest": "sha256:2"}, {"type": "mltable"}])
+    @pytest.mark.parametrize("change", [{"path": f"{PATHS}/other/"}, {"digest": "sha256:2"}])
     def test_that_is_another_one(self, workspace: Workspace, change: dict[str, Any]) -> None:
         first = workspace.register_data(replace(SALES, version="7"))
         with pytest.raises(InvalidInput, match=f"{first.uri} is registered .* never changed"):
@@ -140,12 +147,11 @@ class TestGivenVersion:
         workspace.register_data(content(1, version="41"))
         workspace.register_data(content(2, version="final"))
         assert workspace.register_data(content(3)).version == "42"
-        assert workspace.get_data(SALES.name).version == "42"
 
-    def test_the_highest_number_is_the_latest(self, workspace: Workspace) -> None:
-        for version in ("9", "10", "2"):
-            workspace.register_data(content(int(version), version=version))
-        assert workspace.get_data(SALES.name).version == "10"
+    def test_the_last_registered_is_the_latest(self, workspace: Workspace) -> None:
+        for number, version in enumerate(("9", "10", "b", "2")):
+            workspace.register_data(content(number, version=version))
+            assert workspace.get_data(SALES.name).version == version
 
 
 class TestGet:
