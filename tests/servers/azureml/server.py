@@ -1,0 +1,294 @@
+"""The sockets of the stand-in: Resource Manager, Entra ID and the managed identity endpoint on one address."""
+
+from __future__ import annotations
+
+import re
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import jwt
+
+from tests.servers.azureml.entra import Entra, Principal, TokenRefused
+from tests.servers.azureml.faults import ArmError, LoseResponse, Meanwhile, Plan
+from tests.servers.azureml.web import Refusal, Request, Response
+from tests.servers.azureml.workspace import PROVIDER, Workspace
+
+MANAGEMENT = re.compile(r"https://management\.(azure\.com|core\.windows\.net|usgovcloudapi\.net|chinacloudapi\.cn)")
+WORKSPACE = re.compile(
+    r"(?:/history/v1\.0)?/subscriptions/(?P<subscription>[^/]+)/resourceGroups/(?P<group>[^/]+)/providers/"
+    + re.escape(PROVIDER)
+    + r"/(?P<workspace>[^/]+)(?P<rest>/.*)?",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A request as it came by.
+
+    :param request: ``METHOD /path?query``, percent-encoded.
+    :param api_version: which one it asked for; "" if none.
+    :param client_id: of whom the token was; "" if there was none, or none that holds.
+    :param status: the answer's; 0 if the answer was lost on purpose.
+    :param content: the body that was sent.
+    :param at: seconds of a monotonic clock.
+    """
+
+    request: str
+    api_version: str
+    client_id: str
+    status: int
+    content: bytes
+    at: float
+
+
+class Front:
+    """Answers requests, whichever socket they came by."""
+
+    def __init__(self, entra: Entra) -> None:
+        self.entra = entra
+        self.plan = Plan()
+        self.seen: list[Seen] = []
+        self.workspaces: dict[tuple[str, str, str], Workspace] = {}
+        self.subscriptions: set[str] = set()
+        self.groups: set[tuple[str, str]] = set()
+
+    def add(self, workspace: Workspace) -> None:
+        id = workspace.id
+        self.subscriptions.add(id.subscription.lower())
+        self.groups.add((id.subscription.lower(), id.resource_group.lower()))
+        self.workspaces[id.subscription.lower(), id.resource_group.lower(), id.workspace.lower()] = workspace
+
+    def answer(self, request: Request) -> Response | None:
+        """The answer; None if it is to be lost."""
+        line = f"{request.method} {request.path}"
+        if request.query:
+            line += "?" + "&".join(f"{name}={value}" for name, value in request.query.items())
+        fault = self.plan.strike(line)
+        principal: list[Principal] = []
+        response: Response | None
+        try:
+            if isinstance(fault, ArmError):
+                raise fault.refusal()
+            if isinstance(fault, Meanwhile):
+                fault.action()
+            response = self._dispatch(request, principal)
+        except Refusal as refusal:
+            response = refusal.response()
+        if isinstance(fault, LoseResponse):
+            response = None
+        self.seen.append(
+            Seen(
+                line,
+                request.query.get("api-version", ""),
+                principal[0].client_id if principal else "",
+                response.status if response else 0,
+                request.content,
+                time.monotonic(),
+            )
+        )
+        return response
+
+    def _dispatch(self, request: Request, principal: list[Principal]) -> Response:
+        for pattern, handler in (
+            (r"/(?P<tenant>[^/]+)/v2\.0/\.well-known/openid-configuration", self._openid),
+            (r"/(?P<tenant>[^/]+)/oauth2/v2\.0/token", self._token),
+            (r"/common/discovery/instance", self._instances),
+            (r"/msi/token", self._managed),
+            (r"/discovery", self._discovery),
+            (r"/metadata/endpoints", self._clouds),
+        ):
+            if found := re.fullmatch(pattern, request.path):
+                return handler(request, **found.groupdict())
+        found = WORKSPACE.fullmatch(request.path)
+        if found is None:
+            raise Refusal(404, "NotFound", f"There is nothing at {request.path}.")
+        who, audience = self._authenticate(request)
+        principal.append(who)
+        workspace = self._workspace(*(unquote(found[name]) for name in ("subscription", "group", "workspace")))
+        history = request.path.lower().startswith("/history/")
+        if not MANAGEMENT.fullmatch(audience) and not (history and audience == "https://ml.azure.com"):
+            raise _unauthorized(
+                "InvalidAuthenticationTokenAudience",
+                f"The access token has been obtained for wrong audience or resource '{audience}'. It should exactly "
+                f"match with one of the allowed audiences 'https://management.core.windows.net/', "
+                f"'https://management.azure.com/'.",
+            )
+        if who.tenant != workspace.tenant:
+            raise _unauthorized(
+                "InvalidAuthenticationTokenTenant",
+                f"The access token is from the wrong issuer 'https://sts.windows.net/{who.tenant}/'. It must match the "
+                f"tenant 'https://sts.windows.net/{workspace.tenant}/' associated with this subscription. Please use "
+                f"the authority (URL) 'https://login.windows.net/{workspace.tenant}' to get the token.",
+            )
+        if not history and not request.query.get("api-version"):
+            raise Refusal(
+                400,
+                "MissingApiVersionParameter",
+                "The api-version query parameter (?api-version=) is required for all requests.",
+            )
+        asked = Request(
+            request.method, request.path, request.query, request.headers, request.content, request.base, who
+        )
+        return workspace.answer(asked, ("history" if history else "") + (found["rest"] or ""))
+
+    def _authenticate(self, request: Request) -> tuple[Principal, str]:
+        kind, _, token = request.headers.get("Authorization", "").partition(" ")
+        if kind.lower() != "bearer" or not token:
+            raise _unauthorized("AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing.")
+        try:
+            return self.entra.verify(token)
+        except jwt.ExpiredSignatureError:
+            raise _unauthorized(
+                "ExpiredAuthenticationToken",
+                f"The access token expiry UTC time is earlier than current UTC time "
+                f"'{time.strftime('%m/%d/%Y %I:%M:%S %p', time.gmtime())}'.",
+            ) from None
+        except jwt.PyJWTError:
+            raise _unauthorized("InvalidAuthenticationToken", "The access token is invalid.") from None
+
+    def _workspace(self, subscription: str, group: str, name: str) -> Workspace:
+        if subscription.lower() not in self.subscriptions:
+            raise Refusal(404, "SubscriptionNotFound", f"The subscription '{subscription}' could not be found.")
+        if (subscription.lower(), group.lower()) not in self.groups:
+            raise Refusal(404, "ResourceGroupNotFound", f"Resource group '{group}' could not be found.")
+        found = self.workspaces.get((subscription.lower(), group.lower(), name.lower()))
+        if found is None:
+            raise Refusal(
+                404,
+                "ResourceNotFound",
+                f"The Resource '{PROVIDER}/{name}' under resource group '{group}' was not found. For more details "
+                f"please go to https://aka.ms/ARMResourceNotFoundFix",
+            )
+        return found
+
+    def _openid(self, request: Request, tenant: str) -> Response:
+        return _entra(lambda: self.entra.openid(request.base, tenant))
+
+    def _token(self, request: Request, tenant: str) -> Response:
+        return _entra(lambda: self.entra.grant(request.base, tenant, request.content))
+
+    def _instances(self, request: Request) -> Response:
+        return Response(200, self.entra.instances(request.base, request.query.get("authorization_endpoint", "")))
+
+    def _managed(self, request: Request) -> Response:
+        return Response(*self.entra.managed(request.query, request.headers))
+
+    def _discovery(self, request: Request) -> Response:
+        return Response(200, {"api": request.base, "history": request.base, "studio": "https://ml.azure.com"})
+
+    def _clouds(self, request: Request) -> Response:
+        """https://learn.microsoft.com/azure/azure-resource-manager/management/control-plane-metrics"""
+        cloud = {
+            "name": "AzureCloud",
+            "portal": "https://portal.azure.com/",
+            "resourceManager": f"{request.base}/",
+            "authentication": {"loginEndpoint": f"{request.base}/", "tenant": "common"},
+            "suffixes": {"storage": "core.windows.net"},
+        }
+        return Response(200, [cloud])
+
+
+def _unauthorized(code: str, message: str) -> Refusal:
+    challenge = (
+        f'Bearer authorization_uri="https://login.windows.net/", error="invalid_token", error_description="{code}"'
+    )
+    return Refusal(401, code, message, headers={"WWW-Authenticate": challenge})
+
+
+def _entra(ask: Callable[[], dict[str, Any]]) -> Response:
+    try:
+        return Response(200, ask())
+    except TokenRefused as refused:
+        return Response(refused.status, refused.body())
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    front: Front
+    timeout = 60
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+    def handle_one_request(self) -> None:
+        try:
+            super().handle_one_request()
+        except ConnectionError:
+            self.close_connection = True  # the client hung up
+
+    def _serve(self) -> None:
+        parts = urlsplit(self.path)
+        content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        scheme = "https" if isinstance(self.connection, ssl.SSLSocket) else "http"
+        request = Request(
+            self.command,
+            parts.path,
+            dict(parse_qsl(parts.query, keep_blank_values=True)),
+            self.headers,  # type: ignore[arg-type]
+            content,
+            f"{scheme}://{self.headers['Host']}",
+        )
+        response = self.front.answer(request)
+        if response is None:
+            self.close_connection = True
+            return
+        body, kind = response.content()
+        self.send_response(response.status)
+        for name, value in response.headers.items():
+            self.send_header(name, value)
+        if kind and "Content-Type" not in response.headers:
+            self.send_header("Content-Type", kind)
+        if response.status != 204:
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    do_GET = do_PUT = do_POST = do_PATCH = do_DELETE = do_HEAD = _serve
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, handler: type[_Handler], tls: ssl.SSLContext | None) -> None:
+        self._tls = tls
+        super().__init__(("127.0.0.1", 0), handler)
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """The handshake is the connection's own thread's, so that nobody waits for a slow one."""
+        if self._tls is not None:
+            try:
+                secured = self._tls.wrap_socket(request, server_side=True)
+            except OSError:
+                return  # a client that does not trust us
+            with secured:
+                super().finish_request(secured, client_address)
+        else:
+            super().finish_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with suppress(OSError):  # wrapped in TLS, and closed with it
+            super().shutdown_request(request)
+
+
+@contextmanager
+def serve(front: Front, tls: ssl.SSLContext | None) -> Iterator[str]:
+    """Serve on a free loopback port; gives the address without a trailing slash."""
+    handler = type("Handler", (_Handler,), {"front": front})
+    server = _Server(handler, tls)
+    thread = threading.Thread(target=server.serve_forever, name="azureml", daemon=True)
+    thread.start()
+    try:
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
