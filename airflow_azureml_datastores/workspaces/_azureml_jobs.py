@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_azureml_datastores.core.job import Job, JobFailure, JobSpec
-from airflow_azureml_datastores.errors import Conflict, DatastoresError, InvalidInput, NotFound
+from airflow_azureml_datastores.errors import Conflict, DatastoresError, ExperimentFailed, InvalidInput, NotFound
 from airflow_azureml_datastores.stores._azure_errors import upstream_errors, without_secrets
 from airflow_azureml_datastores.workspaces._arm import JOBS, WORKSPACE, ArmClient, segment
 from airflow_azureml_datastores.workspaces._azureml_run_history import RunHistory
@@ -67,7 +67,10 @@ class AzureMLJobs:
             said = without_secrets(" ".join(str(error.message).split()))
             return InvalidInput(f"{self._arm.name}: azure-ai-ml does not take this [{request}]: {said}")
         if isinstance(error, HttpResponseError) and error.response is not None:
-            return self._arm.errors.of_answer(request, error.status_code or 0, _body(error.response))
+            answered = self._arm.errors.of_answer(request, error.status_code or 0, _body(error.response))
+            if "quota" in str(answered).casefold():
+                return ExperimentFailed(f"{answered} Free some of the quota or ask for more, then try again.", 1)
+            return answered
         return self._arm.errors.of_failure(request, error)
 
     def _check_compute(self, name: str) -> None:
