@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from airflow.configuration import AIRFLOW_HOME
-from sklearn.datasets import load_iris
+from sklearn.datasets import load_iris, load_wine
 
 from airflow_azureml_datastores.core.manifest import Manifest, is_data
 from airflow_azureml_datastores.hooks import WorkspaceHook
@@ -90,6 +90,23 @@ def test_publish_outputs(workspace: WorkspaceHook, workspace_home: Path) -> None
     assert list(data(files / "latest")) == ["model.joblib"]
     manifest = Manifest.from_json((files / "latest" / "_manifest.json").read_bytes(), "")
     assert manifest.origin["run"] == second["evaluate"]["run"] != first["evaluate"]["run"]
+
+
+def test_featurize(workspace: WorkspaceHook, workspace_home: Path) -> None:
+    done = run_dag(example("featurize"), logical_date=None)
+    assert done.succeeded
+    blob = workspace_home / "workspaceblobstore"
+    assert list(data(blob / "wine" / "samples")) == [f"cultivar-{number}.csv" for number in range(3)]
+    features = pd.read_csv(blob / "wine" / "features" / "wine.csv")
+    wine = load_wine(as_frame=True).frame
+    assert len(features) == len(wine)
+    assert done["featurize"] == [column for column in wine.columns if column not in ("proline", "target")]
+    assert features[done["featurize"]].std().round(6).eq(1).all()
+    (card,) = data(blob / "wine" / "cards").values()
+    assert json.loads(card) == {"rows": len(wine), "columns": len(wine.columns) - 2}
+    scores = [done[f"train[{index}]"] for index in range(3)]
+    assert done["best"] == max(scores) > 0.9
+    assert len(list((blob / "experiments" / "train").glob("*/outputs/model/classifier.pkl"))) == 3
 
 
 def test_watch_for_new_data(workspace: WorkspaceHook, workspace_home: Path) -> None:
