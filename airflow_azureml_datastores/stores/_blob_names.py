@@ -108,3 +108,10 @@ def account_of(url: str) -> str | None:
     if host == "localhost" or re.fullmatch(r"[\d.]+|[\da-f:]*:[\da-f:]*", host):
         return parts.path.strip("/").partition("/")[0] or None
     return None
+
+
+def domain_of(url: str) -> str:
+    """The cloud's domain in a Blob service's URL; that of the public cloud where the URL doesn't say."""
+    host = urlsplit(url).hostname or ""
+    found = re.match(r"[^.]+\.(?:[^.]+\.)?blob\.(.+)", host)
+    return found[1] if found else "core.windows.net"

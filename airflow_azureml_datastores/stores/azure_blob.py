@@ -9,11 +9,19 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 from urllib.parse import urlsplit
 
-from airflow_azureml_datastores.core.credentials import AccountKey, Credential, SasToken
+from airflow_azureml_datastores.core.arm import ArmDatastore, ArmForm
+from airflow_azureml_datastores.core.credentials import AccountKey, Credential, RenewedSas, SasToken
 from airflow_azureml_datastores.core.datastore import Location
 from airflow_azureml_datastores.core.paths import show
 from airflow_azureml_datastores.core.store import Features, FileStore, ObjectInfo
-from airflow_azureml_datastores.errors import Changed, InvalidConnection, InvalidName, PathNotFound, Unsupported
+from airflow_azureml_datastores.errors import (
+    Changed,
+    InvalidConnection,
+    InvalidInput,
+    InvalidName,
+    PathNotFound,
+    Unsupported,
+)
 from airflow_azureml_datastores.stores._azure import AzureAccess, Patience
 from airflow_azureml_datastores.stores._blob_container import BlobContainer
 from airflow_azureml_datastores.stores._blob_copying import BlobCopier
@@ -23,6 +31,7 @@ from airflow_azureml_datastores.stores._blob_names import (
     check_account_name,
     check_blob_name,
     check_container_name,
+    domain_of,
 )
 from airflow_azureml_datastores.stores._blob_reading import read_blob, stat_blob
 from airflow_azureml_datastores.stores._blob_writing import BlobWriter, Condition
@@ -74,6 +83,28 @@ class AzureBlob(Location):
                 f"{self.account_name!r}: name another connection, or register the datastore with the other account."
             )
         return replace(self, endpoint=endpoint)
+
+    def to_arm(self) -> ArmDatastore:
+        """ARM's ``endpoint`` is a domain; a URL stands beside it, and is what counts here."""
+        properties = {"accountName": self.account_name, "containerName": self.container_name, "protocol": self.protocol}
+        if not self._has_url:
+            return ArmDatastore({**properties, "endpoint": self.endpoint})
+        return ArmDatastore({**properties, "endpoint": domain_of(self.endpoint)}, {"endpoint": self.endpoint})
+
+    @classmethod
+    def from_arm(cls, form: ArmForm) -> Self:
+        if not isinstance(form, ArmDatastore):
+            raise Unsupported("an AzureBlob is a datastore of an Azure ML workspace, and no connection.")
+        given = {name: form.properties.get(name) for name in ("accountName", "containerName")}
+        for name, value in given.items():
+            if not isinstance(value, str):
+                raise InvalidInput(f"the {name} of an AzureBlob is a text, not {value!r}.")
+        return cls(
+            account_name=str(given["accountName"]),
+            container_name=str(given["containerName"]),
+            endpoint=form.ours.get("endpoint") or form.properties.get("endpoint") or cls.endpoint,
+            protocol=form.properties.get("protocol") or cls.protocol,
+        )
 
     @property
     def account_url(self) -> str:
@@ -177,7 +208,7 @@ class AzureBlobStore(FileStore):
             return True
         ends = [urlsplit(container.account_url) for container in (here, there)]
         reachable = ends[0].netloc == ends[1].netloc or all(end.scheme == "https" for end in ends)
-        return reachable and isinstance(there.access.credential, AccountKey | SasToken)
+        return reachable and isinstance(there.access.credential, AccountKey | SasToken | RenewedSas)
 
     def copy_from(
         self, source: FileStore, source_path: str, path: str, *, if_match: str | None = None, create: bool = False

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Self
 
+from airflow_azureml_datastores.core.arm import ArmConnection, ArmForm
 from airflow_azureml_datastores.core.credentials import Anonymous, Credential, Identity
 from airflow_azureml_datastores.core.datastore import Location
 from airflow_azureml_datastores.core.paths import show
@@ -71,6 +72,15 @@ class LocalDirectory(Location):
         Nothing is forced onto the medium, and nothing of the store's own stays behind when it is closed.
         """
         return LocalDirectoryStore(self.path, plain=True)
+
+    def to_arm(self) -> ArmConnection:
+        return ArmConnection("FileServer", self.path)
+
+    @classmethod
+    def from_arm(cls, form: ArmForm) -> Self:
+        if not isinstance(form, ArmConnection) or form.category != "FileServer":
+            raise Unsupported("a LocalDirectory is a FileServer connection of an Azure ML workspace.")
+        return cls(form.target)
 
     def create(self) -> Self:
         """Make the root folder, and those above it, where they are missing."""

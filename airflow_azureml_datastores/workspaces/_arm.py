@@ -18,6 +18,7 @@ from airflow_azureml_datastores.core.uri import WorkspaceId
 from airflow_azureml_datastores.errors import InvalidConnection, InvalidInput, NotFound, Unavailable, WorkspaceNotFound
 from airflow_azureml_datastores.stores._azure import Patience, describe
 from airflow_azureml_datastores.stores._azure_errors import upstream_errors
+from airflow_azureml_datastores.stores._token_credential import token_credential
 from airflow_azureml_datastores.workspaces._arm_errors import ArmErrors
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class ArmClient:
             f"/providers/Microsoft.MachineLearningServices/workspaces/{segment(id.workspace)}"
         )
         self.errors = ArmErrors(name, describe(credential))
-        self.token_credential = _token_credential(credential, self.base)
+        self.token_credential = token_credential(credential)
         self._pipeline = _pipeline(self.base, self.scope, self.token_credential, patience or Patience())
 
     def __repr__(self) -> str:
@@ -157,6 +158,22 @@ class ArmClient:
         :param api_version: None if the URL has one, as those in answers do.
         :raises InvalidInput: the URL is another host's, which must not see the token.
         """
+        return self._send(method, url, api_version, params, body)[1]
+
+    def close(self) -> None:
+        """Release connections."""
+        self._pipeline.close()
+        close: Callable[[], None] = getattr(self.token_credential, "close", _nothing)
+        close()
+
+    def _send(
+        self,
+        method: str,
+        url: str,
+        api_version: str | None,
+        params: Mapping[str, str] | None,
+        body: Mapping[str, Any] | None,
+    ) -> tuple[int, dict[str, Any]]:
         from azure.core.rest import HttpRequest
 
         if not url.startswith(f"{self.base}/"):
@@ -168,17 +185,9 @@ class ArmClient:
         answer = _json(response)
         if not 200 <= response.status_code < 300:
             raise self.errors.of_answer(shown, response.status_code, answer, body)
-        if answer is None:
-            return {}
-        if not isinstance(answer, dict):
+        if not isinstance(answer, dict | None):
             raise self.errors.of_nonsense(shown)
-        return answer
-
-    def close(self) -> None:
-        """Release connections."""
-        self._pipeline.close()
-        close: Callable[[], None] = getattr(self.token_credential, "close", _nothing)
-        close()
+        return response.status_code, answer or {}
 
     def _answer(self, request: HttpRequest, shown: str) -> HttpResponse:
         try:
@@ -202,12 +211,6 @@ def _pipeline(
         ARMHttpLoggingPolicy(logger=_requests_log()),
     ]
     return ARMPipelineClient(base, policies=policies, transport=patience.transport())
-
-
-def _token_credential(credential: Credential, url: str) -> TokenCredential:
-    from airflow_azureml_datastores.stores._azure import AzureAccess
-
-    return AzureAccess(credential, "", url).token_credential
 
 
 def _nothing() -> None:
