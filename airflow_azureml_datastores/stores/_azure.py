@@ -8,7 +8,6 @@ import hashlib
 import hmac
 import os
 import random
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,6 +29,8 @@ from airflow_azureml_datastores.core.credentials import (
     ServicePrincipal,
 )
 from airflow_azureml_datastores.errors import InvalidConnection
+from airflow_azureml_datastores.stores._renewed_sas import CurrentSas, expiry_of, sas_transport, tidy_sas
+from airflow_azureml_datastores.stores._token_credential import token_credential
 
 if TYPE_CHECKING:
     from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential, TokenCredential
@@ -87,20 +88,24 @@ class Patience:
             retry_backoff_max=60,
         )
 
-    def transport(self) -> RequestsTransport:
-        """A pool of connections, for any number of threads; closing it is its user's job."""
+    def transport(self, sas: CurrentSas | None = None) -> RequestsTransport:
+        """A pool of connections, for any number of threads; closing it is its user's job.
+
+        :param sas: what signs every request.
+        """
         import requests
         from azure.core.pipeline.transport import RequestsTransport
 
         session = requests.Session()
         for scheme in ("https://", "http://"):
             session.mount(scheme, requests.adapters.HTTPAdapter(pool_maxsize=CONNECTIONS))
-        return RequestsTransport(
-            session=session,
-            connection_timeout=self.timeout,
-            read_timeout=self.timeout,
-            connection_data_block_size=_DOWNLOAD_BLOCK,
-        )
+        options = {
+            "session": session,
+            "connection_timeout": self.timeout,
+            "read_timeout": self.timeout,
+            "connection_data_block_size": _DOWNLOAD_BLOCK,
+        }
+        return RequestsTransport(**options) if sas is None else sas_transport(sas, **options)
 
     def obstore_options(self) -> ClientConfig:
         options: ClientConfig = {"timeout": f"{self.timeout:g}s", "connect_timeout": f"{min(self.timeout, 10):g}s"}
@@ -113,6 +118,8 @@ class Patience:
 class AzureAccess:
     """A credential of ours in the forms that the clients of one storage account take.
 
+    Clients take both ``sdk`` (pipelines ``auth_policies``) and ``transport``: one of the two signs.
+
     :param credential: how to get in.
     :param account_name: whose key it is, if it is one.
     :param url: of the service; a bearer token is only sent over https.
@@ -123,16 +130,21 @@ class AzureAccess:
         self.credential = _checked(credential, url)
         self.account_name = account_name
         self.sdk = _sdk_credential(self.credential, account_name)
+        self.sas = CurrentSas(self.credential) if isinstance(self.credential, RenewedSas) else None
 
     def __repr__(self) -> str:
         return f"AzureAccess({describe(self.credential)})"
 
+    def transport(self, patience: Patience) -> RequestsTransport:
+        """A pool of connections; it signs if nothing else does. Closing it is its user's job."""
+        return patience.transport(self.sas)
+
     def auth_policies(self) -> list[Any]:
-        """What signs the requests of a pipeline of ours."""
+        """What signs the requests of a pipeline of ours, unless the transport does."""
         from azure.core.credentials import AzureSasCredential
         from azure.core.pipeline.policies import AzureSasCredentialPolicy, BearerTokenCredentialPolicy
 
-        if isinstance(self.credential, Anonymous):
+        if isinstance(self.credential, Anonymous | RenewedSas):
             return []
         if isinstance(self.credential, AccountKey):
             return [shared_key_policy(self.account_name, self.credential.key)]
@@ -149,6 +161,10 @@ class AzureAccess:
             return lambda: {"access_key": credential.key, "expires_at": None}
         if isinstance(credential, SasToken):
             return lambda: {"sas_token": credential.token, "expires_at": None}
+        if self.sas is not None:
+            # Over at once, so that obstore asks for every request: it cannot be told that a token has been refused.
+            sas = self.sas
+            return lambda: {"sas_token": sas.token(), "expires_at": datetime.now(UTC)}
 
         def token() -> ObstoreCredential:
             found = self.token_credential.get_token(SCOPE)
@@ -162,18 +178,6 @@ class AzureAccess:
         if self.sdk is None or not hasattr(self.sdk, "get_token"):
             raise TypeError(f"{describe(self.credential)} makes no tokens")
         return self.sdk
-
-
-class _GivenToken:
-    """A token of somebody else's, as azure-core takes it. How long it lasts is not known, the service will tell."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def get_token(self, *scopes: str, **_: Any) -> Any:
-        from azure.core.credentials import AccessToken as SdkToken
-
-        return SdkToken(self._token, int(time.time()) + 3600)
 
 
 def describe(credential: Credential) -> str:
@@ -200,14 +204,9 @@ def describe(credential: Credential) -> str:
 
 
 def _expired(sas_token: str) -> str:
-    """https://learn.microsoft.com/rest/api/storageservices/create-service-sas#specify-the-signature-validity-interval"""
-    until = dict(parse_qsl(sas_token)).get("se", "")
-    try:
-        moment = datetime.fromisoformat(until)
-    except ValueError:
-        return ""
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return f" (it expired at {until})" if moment < datetime.now(UTC) else ""
+    until = expiry_of(sas_token)
+    said = dict(parse_qsl(sas_token)).get("se")
+    return f" (it expired at {said})" if until and until < datetime.now(UTC) else ""
 
 
 def _checked(credential: Credential, url: str) -> Credential:
@@ -221,16 +220,13 @@ def _checked(credential: Credential, url: str) -> Credential:
             if not key:
                 raise InvalidConnection("the account key is empty.")
         case SasToken(token):
-            tidy = token.strip().lstrip("?")
-            if "sig" not in dict(parse_qsl(tidy)):
-                raise InvalidConnection("the SAS token has no signature ('sig='), so it cannot be complete.")
-            return SasToken(tidy)
+            return SasToken(tidy_sas(token))
         case Login():
             raise InvalidConnection(
                 "a storage account takes no user name and password: give an account key, a SAS token, a service "
                 "principal, an identity or an access token."
             )
-        case ServicePrincipal() | Identity() | AccessToken() if urlsplit(url).scheme != "https":
+        case ServicePrincipal() | Certificate() | Identity() | AccessToken() if urlsplit(url).scheme != "https":
             raise InvalidConnection(f"{describe(credential)} may only travel over https, and {url} is not.")
         case _:
             pass
@@ -247,37 +243,10 @@ def _sdk_credential(
             return AzureNamedKeyCredential(account_name, key)
         case SasToken(token):
             return AzureSasCredential(token)
-        case AccessToken(token):
-            return _GivenToken(token)
-        case ServicePrincipal() | Identity():
-            return _identity_credential(credential)
+        case ServicePrincipal() | Certificate() | Identity() | AccessToken():
+            return token_credential(credential)
         case _:
             return None
-
-
-def _identity_credential(credential: ServicePrincipal | Identity) -> TokenCredential:
-    from azure.identity import (
-        ClientSecretCredential,
-        DefaultAzureCredential,
-        ManagedIdentityCredential,
-        WorkloadIdentityCredential,
-    )
-
-    cloud: dict[str, Any] = {"authority": credential.authority} if credential.authority else {}
-    if isinstance(credential, ServicePrincipal):
-        return ClientSecretCredential(credential.tenant_id, credential.client_id, credential.client_secret, **cloud)
-    client: dict[str, Any] = {"client_id": credential.client_id} if credential.client_id else {}
-    tenant: dict[str, Any] = {"tenant_id": credential.tenant_id} if credential.tenant_id else {}
-    if credential.kind == "managed":
-        return ManagedIdentityCredential(**client)
-    if credential.kind == "workload":
-        return WorkloadIdentityCredential(**client, **tenant, **cloud)
-    named = {f"{identity}_{name}": value for name, value in client.items() for identity in _NAMED_IDENTITIES}
-    tenants = {"workload_identity_tenant_id": credential.tenant_id} if tenant else {}
-    return DefaultAzureCredential(**named, **tenants, **cloud)
-
-
-_NAMED_IDENTITIES = ("managed_identity", "workload_identity")
 
 
 def shared_key_policy(account_name: str, key: str) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import socket
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from airflow_azureml_datastores.core.paths import show
@@ -207,10 +207,11 @@ class AzureErrors:
     """The translation for one container.
 
     :param place: how messages call the container, for example ``https://a.blob.core.windows.net/c``.
-    :param credential: how messages call the credential that is used, for example ``the account key``.
+    :param credential: how messages call the credential that is used, for example ``the account key``: asked for with
+        each error, as a token may have expired meanwhile.
     """
 
-    def __init__(self, place: str, credential: str) -> None:
+    def __init__(self, place: str, credential: Callable[[], str]) -> None:
         self._place = place
         self._credential = credential
         self.upstream = upstream_errors()
@@ -238,7 +239,7 @@ class AzureErrors:
     def _happened(self, ours: type[DatastoresError], error: BaseException) -> str:
         if ours is AccessDenied:
             said = "" if status_of(error) else _said_by_identity(error)
-            return f"access was denied to {self._credential}{said}"
+            return f"access was denied to {self._credential()}{said}"
         if ours is Unavailable:
             return f"the service did not answer properly{network_reason(error)}"
         return {

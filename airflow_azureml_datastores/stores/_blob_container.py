@@ -44,9 +44,9 @@ class BlobContainer:
         self.name = name
         self.url = f"{account_url}/{name}"
         self.access = access
-        self.errors = AzureErrors(self.url, describe(access.credential))
+        self.errors = AzureErrors(self.url, lambda: describe(access.credential))
         self._patience = patience
-        self._transport = patience.transport()
+        self._transport = access.transport(patience)
         self._sdk = ContainerClient(
             account_url,
             name,
@@ -87,7 +87,8 @@ class BlobContainer:
         from obstore.exceptions import AlreadyExistsError, PreconditionError
 
         final = isinstance(error, AlreadyExistsError | PreconditionError) or code_of(error) in CODES
-        if not final or class_of(error, of_path=True) is Unavailable:
+        ours = class_of(error, of_path=True)
+        if not final or ours is Unavailable or (ours is AccessDenied and self.access.sas is not None):
             return None
         return self.errors.translate(error, path)
 

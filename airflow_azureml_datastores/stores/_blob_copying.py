@@ -108,6 +108,8 @@ def _readable(source: BlobContainer, path: str) -> tuple[str, dict[str, Any]]:
         )
     elif isinstance(credential, SasToken):
         url += f"?{credential.token}"
+    elif source.access.sas is not None:
+        url += f"?{source.access.sas.token()}"
     elif not isinstance(credential, Anonymous):
         authorization["source_authorization"] = f"Bearer {source.access.token_credential.get_token(SCOPE).token}"
     if len(url) > _LONGEST_URL:

@@ -24,7 +24,7 @@ from airflow_azureml_datastores.errors import (
 )
 from airflow_azureml_datastores.stores._azure_errors import CLASSES, CODES, STATUSES, AzureErrors, class_of
 
-ERRORS = AzureErrors("https://contoso.blob.core.windows.net/raw", "the account key")
+ERRORS = AzureErrors("https://contoso.blob.core.windows.net/raw", lambda: "the account key")
 
 
 def exceptions_of(module: ModuleType) -> set[str]:
