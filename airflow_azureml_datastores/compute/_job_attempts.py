@@ -35,9 +35,8 @@ class JobAttempts:
         return number, newest
 
     def name(self, number: int) -> str:
-        """The name of an attempt's job: letters, digits, ``-`` and ``_``, as ARM wants it."""
-        slug = unique_slug(self.task, self.run.experiment, self.run.run)
-        return f"{re.sub(r'[^a-zA-Z0-9_]+', '-', slug).lstrip('-_')}-{number}"
+        """The name of an attempt's job."""
+        return f"{self._slug}-{number}"
 
     def is_delivered(self, job: str) -> bool:
         """Whether the results of the newest job were delivered."""
@@ -50,4 +49,10 @@ class JobAttempts:
         self._record().write(job.encode())
 
     def _record(self) -> Place:
-        return state_place(self.open_datastore, f"jobs/{self.name(0)}")
+        return state_place(self.open_datastore, f"jobs/{self._slug}")
+
+    @property
+    def _slug(self) -> str:
+        """The task in letters, digits, ``-`` and ``_``, as ARM wants it."""
+        slug = unique_slug(self.task, self.run.experiment, self.run.run)
+        return re.sub(r"[^a-zA-Z0-9_]+", "-", slug).lstrip("-_")
