@@ -25,6 +25,7 @@ _CLOUDS = {
 }
 _ADDRESS = "AZUREML_DEV_URL_MFE"
 _CLOUD = "AZUREML_CURRENT_CLOUD"
+_GIT = "GIT_DIR"
 _ONE_AT_A_TIME = threading.Lock()
 
 
@@ -99,14 +100,15 @@ def _undisturbed(resource_manager: str) -> Iterator[None]:
     """Keep azure-ai-ml's progress bars, warnings and lines per request out of a task's log.
 
     It takes Resource Manager's address from a variable of the environment, and leaves another one behind: both are as
-    they were afterwards.
+    they were afterwards. Without git it does not send the address of whatever repository the worker was started in.
     """
     with _ONE_AT_A_TIME, warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         azure = logging.getLogger("azure")
-        level, variables = azure.level, {name: os.environ.get(name) for name in (_ADDRESS, _CLOUD)}
+        level, variables = azure.level, {name: os.environ.get(name) for name in (_ADDRESS, _CLOUD, _GIT)}
         warnings.simplefilter("ignore")
         azure.setLevel(logging.ERROR)
         os.environ[_ADDRESS] = resource_manager
+        os.environ[_GIT] = os.devnull
         try:
             yield
         finally:
