@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, get_args
+from typing import Any
 
-from airflow_azureml_datastores.core.experiment import Input, InputMode, as_input, check_binding_names
+from airflow_azureml_datastores.core.experiment import Input, InputMode, as_run_input, check_binding_names
 from airflow_azureml_datastores.core.place import OpenDatastore
 from airflow_azureml_datastores.core.uri import DatastoreUri
 from airflow_azureml_datastores.errors import InvalidInput, NoData
@@ -22,7 +22,7 @@ class FoundInput:
     """
 
     source: Source
-    mode: str
+    mode: InputMode
 
 
 def find_inputs(open_datastore: OpenDatastore, inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -40,18 +40,13 @@ def find_inputs(open_datastore: OpenDatastore, inputs: Mapping[str, Any]) -> dic
 def _find(open_datastore: OpenDatastore, name: str, value: Any) -> Any:
     if isinstance(value, bool | int | float) or (isinstance(value, str) and not value.startswith("azureml:")):
         return value
-    given = as_input(value, name)
-    mode = (value.mode if isinstance(value, Input) else getattr(given, "mode", None)) or "download"
-    if mode not in get_args(InputMode):
-        raise InvalidInput(
-            f"the mode {mode!r} of input {name!r} is not one of a run: use {', '.join(get_args(InputMode))}."
-        )
+    given, mode = as_run_input(value, name)
     if isinstance(given, Input):
         return _find_named(open_datastore, name, given, mode)
     return given["uri"] if mode == "direct" else _find_ingested(open_datastore, name, given, mode)
 
 
-def _find_named(open_datastore: OpenDatastore, name: str, given: Input, mode: str) -> FoundInput | str:
+def _find_named(open_datastore: OpenDatastore, name: str, given: Input, mode: InputMode) -> FoundInput | str:
     uri = input_uri(given)
     if mode == "direct":
         return str(replace(uri, datastore=open_datastore(uri.datastore).datastore))
@@ -63,7 +58,7 @@ def _find_named(open_datastore: OpenDatastore, name: str, given: Input, mode: st
     return FoundInput(source, mode)
 
 
-def _find_ingested(open_datastore: OpenDatastore, name: str, given: Mapping[str, Any], mode: str) -> FoundInput:
+def _find_ingested(open_datastore: OpenDatastore, name: str, given: Mapping[str, Any], mode: InputMode) -> FoundInput:
     """What an ingest delivered, or left where it is."""
     source = from_manifest(open_datastore, read_manifest(open_datastore, given["manifest"]))
     source = replace(source, single=given.get("type") == "uri_file")

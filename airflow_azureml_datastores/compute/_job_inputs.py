@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, get_args
+from typing import Any
 from uuid import uuid4
 
 from airflow_azureml_datastores.core.arm import ArmDatastore
 from airflow_azureml_datastores.core.experiment import (
     Input,
     InputMode,
-    as_input,
+    as_run_input,
     bind_command,
     check_binding_names,
 )
@@ -66,12 +66,7 @@ class JobInputs:
     def _find(self, name: str, value: Any) -> JobInput | str:
         if isinstance(value, bool | int | float) or (isinstance(value, str) and not value.startswith("azureml:")):
             return str(value)
-        given = as_input(value)
-        mode: Any = (value.mode if isinstance(value, Input) else getattr(given, "mode", None)) or "download"
-        if mode not in get_args(InputMode):
-            raise InvalidInput(
-                f"the mode {mode!r} of input {name!r} is not one of a run: use {', '.join(get_args(InputMode))}."
-            )
+        given, mode = as_run_input(value, name)
         return self._named(name, given, mode) if isinstance(given, Input) else self._ingested(name, given, mode)
 
     def _named(self, name: str, given: Input, mode: InputMode) -> JobInput:

@@ -196,17 +196,37 @@ def as_input(value: Any, name: str = "") -> Input | Mapping[str, Any]:
     if isinstance(value, Mapping) and ("manifest" in value or "inputs" in value):
         return _ingested(value, name)
     if isinstance(value, Mapping) and "path" in value:
-        known = [field.name for field in fields(Input)]
-        for key in value:
-            if key not in known:
-                raise InvalidInput(f"an input has no field {key!r}; it has: {', '.join(known)}.")
-        return as_input(Input(**value), name)
+        return as_input(_from_fields(value), name)
     if is_unrendered(value):
         raise InvalidInput(f"the input {value!r} was not rendered.")
     raise InvalidInput(
         f"an input is an azureml:// URI, a path, an Input, or what a sensor or an ingest returned; "
         f"got {type(value).__name__}."
     )
+
+
+def as_run_input(value: Any, name: str) -> tuple[Input | Mapping[str, Any], InputMode]:
+    """An input of a run, and its mode there; the mode in what an ingest returned is the ingest's own.
+
+    :raises InvalidInput: see :func:`as_input`; or the mode is not one of a run.
+    """
+    if isinstance(value, Mapping) and "path" in value:
+        value = _from_fields(value)
+    given = as_input(value, name)
+    mode: Any = (value.mode if isinstance(value, Input) else None) or "download"
+    if mode not in get_args(InputMode):
+        raise InvalidInput(
+            f"the mode {mode!r} of input {name!r} is not one of a run: use {', '.join(get_args(InputMode))}."
+        )
+    return given, mode
+
+
+def _from_fields(value: Mapping[str, Any]) -> Input:
+    known = [field.name for field in fields(Input)]
+    for name in value:
+        if name not in known:
+            raise InvalidInput(f"an input has no field {name!r}; it has: {', '.join(known)}.")
+    return Input(**value)
 
 
 def _ingested(result: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.bases.decorator import DecoratedOperator, task_decorator_factory
 
-from airflow_azureml_datastores.core.experiment import ExperimentRun, Output, as_output, check_binding_names
-from airflow_azureml_datastores.core.uri import DatastoreUri, parse_uri
+from airflow_azureml_datastores.core.experiment import ExperimentRun, check_binding_names
 from airflow_azureml_datastores.errors import ExperimentFailed, InvalidInput
 from airflow_azureml_datastores.hooks.workspace import WorkspaceHook
-from airflow_azureml_datastores.operators._base import WorkspaceOperator, experiment_run
+from airflow_azureml_datastores.operators._base import WorkspaceOperator, experiment_run, resolved_output
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -78,7 +77,7 @@ class FunctionExperimentOperator(WorkspaceOperator):
                 hook.open,
                 run,
                 {name: hook.resolve_input(value) for name, value in self.inputs.items()},
-                {name: _resolved(hook, as_output(value)) for name, value in self.outputs.items()},
+                {name: resolved_output(hook, value) for name, value in self.outputs.items()},
                 say=self.log.info,
                 metrics=self.metrics,
             ).execute(work)
@@ -245,10 +244,3 @@ def _experiment_name(task_id: str) -> str:
     """A task's id as an experiment's name; one that had to be changed differs from those of other tasks."""
     name = re.sub(r"[^a-zA-Z0-9_\-]+", "-", task_id).lstrip("-_")
     return name if name == task_id else f"{name or 'task'}-{hashlib.sha256(task_id.encode()).hexdigest()[:8]}"[:255]
-
-
-def _resolved(hook: WorkspaceHook, output: Output) -> Output:
-    """An output whose URI may have been in the long form."""
-    if output.path is None or not isinstance(parse_uri(output.path), DatastoreUri):
-        return output
-    return replace(output, path=hook.resolve(output.path))

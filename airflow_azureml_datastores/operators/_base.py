@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, XComArg
 
-from airflow_azureml_datastores.core.experiment import ExperimentRun, unique_slug
+from airflow_azureml_datastores.core.experiment import ExperimentRun, Output, as_output, unique_slug
 from airflow_azureml_datastores.core.template import Templated
+from airflow_azureml_datastores.core.uri import DatastoreUri, parse_uri
 from airflow_azureml_datastores.hooks.workspace import WorkspaceHook
 
 if TYPE_CHECKING:
@@ -80,3 +82,14 @@ def experiment_run(experiment: str, run: str | None, context: Context) -> Experi
     """The run of an experiment that belongs to the DAG run, unless it is named."""
     ti = context["ti"]
     return ExperimentRun(experiment, run or unique_slug(ti.run_id, ti.dag_id))
+
+
+def resolved_output(hook: WorkspaceHook, value: Any) -> Output:
+    """What a user gave for an output, its URI without this workspace's name; data assets and jobs' outputs stay.
+
+    They are no places to write to, which is found out when the output is checked.
+    """
+    output = as_output(value)
+    if output.path is None or not isinstance(parse_uri(output.path), DatastoreUri):
+        return output
+    return replace(output, path=hook.resolve(output.path))

@@ -6,7 +6,6 @@ import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +15,9 @@ from airflow.configuration import conf
 from airflow_azureml_datastores.core.duration import seconds
 from airflow_azureml_datastores.core.experiment import ExperimentRun, Output
 from airflow_azureml_datastores.core.uri import DataAssetUri, parse_uri
-from airflow_azureml_datastores.errors import ExperimentFailed, InvalidInput
+from airflow_azureml_datastores.errors import ExperimentFailed
 from airflow_azureml_datastores.links import StudioLink
-from airflow_azureml_datastores.operators._base import WorkspaceOperator, experiment_run, task_name
+from airflow_azureml_datastores.operators._base import WorkspaceOperator, experiment_run, resolved_output, task_name
 from airflow_azureml_datastores.triggers.job import JobTrigger
 
 if TYPE_CHECKING:
@@ -250,10 +249,7 @@ class RunExperimentOperator(WorkspaceOperator):
         return experiment_run(self.experiment, self.run, context), given
 
     def _resolved_outputs(self, hook: WorkspaceHook) -> dict[str, Output]:
-        outputs = {name: _output(value) for name, value in (self.outputs or {}).items()}
-        return {
-            name: replace(output, path=output.path and hook.resolve(output.path)) for name, output in outputs.items()
-        }
+        return {name: resolved_output(hook, value) for name, value in (self.outputs or {}).items()}
 
     def _code_folder(self) -> Path | None:
         if not self.code:
@@ -268,13 +264,3 @@ def _for_job(hook: WorkspaceHook, value: Any) -> Any:
     if isinstance(path, str) and path.startswith("azureml:") and isinstance(parse_uri(path), DataAssetUri):
         return value
     return hook.resolve_input(value)
-
-
-def _output(value: Output | str | Mapping[str, Any] | None) -> Output:
-    if isinstance(value, Output):
-        return value
-    if value is None or isinstance(value, str):
-        return Output(path=value)
-    if isinstance(value, Mapping):
-        return Output(**value)
-    raise InvalidInput(f"an output is an Output, an azureml:// URI or None; got {type(value).__name__}.")

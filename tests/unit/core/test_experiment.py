@@ -12,6 +12,7 @@ from airflow_azureml_datastores.core.experiment import (
     Output,
     as_input,
     as_output,
+    as_run_input,
     bind_command,
     check_binding_names,
     check_command,
@@ -200,6 +201,26 @@ INGESTED = {"experiment": "e", "run": "r", "inputs": {"x": {"manifest": "m.json"
 )
 def test_all_that_an_ingest_returned_stands_for_its_input_of_the_same_name(value: object, mode: str) -> None:
     assert as_input(value, "x") == {"manifest": "m.json", "mode": mode}
+
+
+@pytest.mark.parametrize(
+    ("value", "mode"),
+    [
+        ("in/", "download"),
+        (Input("in/", mode="direct"), "direct"),
+        ({"path": "in/", "mode": "ro_mount"}, "ro_mount"),
+        (INGESTED, "download"),
+        (Input(INGESTED, mode="direct"), "direct"),
+        ({"path": INGESTED, "mode": "rw_mount"}, "rw_mount"),
+    ],
+)
+def test_an_inputs_mode_in_a_run(value: object, mode: str) -> None:
+    assert as_run_input(value, "x")[1] == mode
+
+
+def test_an_ingests_mode_in_a_run() -> None:
+    with pytest.raises(InvalidInput, match="mode 'copy' of input 'x' is not one of a run: use download, ro_mount"):
+        as_run_input(Input("in/", mode="copy"), "x")
 
 
 def test_an_input_that_was_not_ingested() -> None:
