@@ -19,6 +19,7 @@ from uuid import uuid4
 import trustme
 
 from airflow_azureml_datastores.core.uri import WorkspaceId
+from tests.servers.azureml.datastores import create_container
 from tests.servers.azureml.entra import Entra, Principal
 from tests.servers.azureml.faults import ArmError, LoseResponse, Meanwhile, quota_exceeded, throttled
 from tests.servers.azureml.server import Front, Seen, serve
@@ -113,7 +114,7 @@ class AzureML:
         workspace.fill(credentials)
         if blob is not None:
             for name_ in ("workspaceblobstore", "workspaceartifactstore"):
-                _create_container(blob, workspace.datastores[name_].properties["containerName"])
+                create_container(blob, workspace.datastores[name_].properties["containerName"])
         self._front.add(workspace)
         return workspace
 
@@ -160,14 +161,6 @@ class AzureML:
             if re.search(pattern, seen.request)
             and (workspace is None or workspace.id.workspace.lower() in seen.request.lower())
         ]
-
-
-def _create_container(blob: BlobService, name: str) -> None:
-    from azure.core.credentials import AzureNamedKeyCredential
-    from azure.storage.blob import ContainerClient
-
-    with ContainerClient(blob.url, name, credential=AzureNamedKeyCredential(blob.account, blob.key)) as client:
-        client.create_container()
 
 
 @contextmanager

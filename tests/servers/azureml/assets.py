@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, ClassVar
 from uuid import uuid4
 
-from tests.servers.azureml.datastores import container_sas
+from tests.servers.azureml.datastores import container_sas, create_container
 from tests.servers.azureml.web import (
     JSON,
     Area,
@@ -227,7 +227,7 @@ class Environments(Assets):
 
 
 class Codes(Assets):
-    """Code folders. Where they are uploaded to is a SAS of the workspace's Blob service."""
+    """Code folders. Each is uploaded, with a SAS, to a container of its own in the workspace's Blob service."""
 
     kind = "codes"
     fixed = ("codeUri",)
@@ -256,9 +256,11 @@ class Codes(Assets):
 
     @route("POST", "codes/{name}/versions/{version}/startPendingUpload", "codes/versions/write")
     def start_pending_upload(self, request: Request, name: str, version: str) -> Response:
-        blob, container = self._workspace.blob, self._workspace.container
-        if blob is None or container is None:
+        blob = self._workspace.blob
+        if blob is None:
             raise user_error("This workspace has no Blob service that code could be uploaded to.")
+        container = f"code-{uuid4().hex}"
+        create_container(blob, container)
         sas = container_sas(blob, container, datetime.now(UTC) + timedelta(hours=1))
         return Response(
             200,

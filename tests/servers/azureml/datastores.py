@@ -224,6 +224,14 @@ def container_sas(blob: BlobService, container: str, ends: datetime) -> str:
     )
 
 
+def create_container(blob: BlobService, name: str) -> None:
+    from azure.core.credentials import AzureNamedKeyCredential
+    from azure.storage.blob import ContainerClient
+
+    with ContainerClient(blob.url, name, credential=AzureNamedKeyCredential(blob.account, blob.key)) as client:
+        client.create_container()
+
+
 def _check(properties: JSON) -> None:
     kind = properties.get("datastoreType")
     if kind not in REQUIRED:

@@ -38,10 +38,10 @@ def throttled(match: str, *, after: int = 1, times: int = 1) -> ArmError:
     )
 
 
-def quota_exceeded(*, times: int = 1) -> ArmError:
+def quota_exceeded(match: str = r"PUT .*/jobs/", *, times: int = 1) -> ArmError:
     """What submitting a job on a cluster without cores left is answered with."""
     return ArmError(
-        r"PUT .*/jobs/",
+        match,
         400,
         "UserError",
         "The specified subscription has a total vCPU quota of 24 and is less than the requested compute training "

@@ -104,6 +104,10 @@ class Front:
             (r"/msi/token", self._managed),
             (r"/discovery", self._discovery),
             (r"/metadata/endpoints", self._clouds),
+            (
+                r"/logs/(?P<subscription>[^/]+)/(?P<workspace>[^/]+)/(?P<key>[^/]+)/(?P<job>[^/]+)/(?P<file>.+)",
+                self._log,
+            ),
         ):
             if found := re.fullmatch(pattern, request.path):
                 return handler(request, **found.groupdict())
@@ -183,6 +187,14 @@ class Front:
 
     def _discovery(self, request: Request) -> Response:
         return Response(200, {"api": request.base, "history": request.base, "studio": "https://ml.azure.com"})
+
+    def _log(self, request: Request, subscription: str, workspace: str, key: str, job: str, file: str) -> Response:
+        for (its, _, name), found in list(self.workspaces.items()):
+            if (its, name) == (subscription.lower(), workspace.lower()) and (
+                log := found.jobs.read_log(key, job, file)
+            ):
+                return log
+        raise Refusal(404, "NotFound", f"There is nothing at {request.path}.")
 
     def _clouds(self, request: Request) -> Response:
         """https://learn.microsoft.com/azure/azure-resource-manager/management/control-plane-metrics"""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -12,9 +13,12 @@ from tests.servers.azureml.assets import Codes, Data, Environments
 from tests.servers.azureml.computes import Computes
 from tests.servers.azureml.connections import Connections
 from tests.servers.azureml.datastores import Datastores
+from tests.servers.azureml.jobs import Jobs
 from tests.servers.azureml.web import JSON, Area, Refusal, Request, Response, route, system_data
 
 if TYPE_CHECKING:
+    from azure.storage.blob import ContainerClient
+
     from tests.servers.azurite import BlobService
 
 PROVIDER = "Microsoft.MachineLearningServices/workspaces"
@@ -35,6 +39,7 @@ class Workspace(Area):
     :ivar connections: see :class:`.connections.Connections`.
     :ivar data: see :class:`.assets.Data`; ``environments`` and ``codes`` likewise.
     :ivar computes: see :class:`.computes.Computes`.
+    :ivar jobs: see :class:`.jobs.Jobs`: ``plays``, ``waits`` and ``finish``, ``runs``, ``all``.
     """
 
     def __init__(self, id: WorkspaceId, tenant: str, blob: BlobService | None, container: str | None) -> None:
@@ -58,6 +63,7 @@ class Workspace(Area):
         self.environments = Environments(self)
         self.codes = Codes(self)
         self.computes = Computes(self)
+        self.jobs = Jobs(self)
         self._areas: list[Area] = [
             self,
             self.datastores,
@@ -66,7 +72,19 @@ class Workspace(Area):
             self.environments,
             self.codes,
             self.computes,
+            self.jobs,
         ]
+
+    @cached_property
+    def artifacts(self) -> ContainerClient | None:
+        """The container of ``workspaceartifactstore``; None without a Blob service."""
+        if self.blob is None:
+            return None
+        from azure.core.credentials import AzureNamedKeyCredential
+        from azure.storage.blob import ContainerClient
+
+        key = AzureNamedKeyCredential(self.blob.account, self.blob.key)
+        return ContainerClient(self.blob.url, f"{self.container}-artifacts", credential=key)
 
     def deny(self, action: str, *, client_id: str | None = None) -> None:
         """Take an action from everybody, or from one client.
