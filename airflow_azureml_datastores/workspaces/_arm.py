@@ -118,6 +118,13 @@ class ArmClient:
     def put(self, path: str, body: Mapping[str, Any], api_version: str, **params: str) -> dict[str, Any]:
         return self.send("PUT", self.url(path), api_version, params, body)
 
+    def upsert(
+        self, path: str, body: Mapping[str, Any], api_version: str, **params: str
+    ) -> tuple[bool, dict[str, Any]]:
+        """A PUT: whether there had been nothing, and the answer."""
+        status, answer = self._send("PUT", self.url(path), api_version, params, body)
+        return status == 201, answer
+
     def post(self, path: str, api_version: str, body: Mapping[str, Any] | None = None, **params: str) -> dict[str, Any]:
         return self.send("POST", self.url(path), api_version, params, body)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from airflow_azureml_datastores.core.arm import ArmConnection
@@ -96,6 +96,13 @@ class ArmConnections:
         if answer is None:
             raise InvalidInput(f"{self._arm.name}: the service did not take the metadata of {datastore.name!r}.")
         return kept is None, answer
+
+    def restorer(self, kept: Kept) -> Callable[[], object]:
+        properties = {name: value for name, value in kept.properties.items() if name not in _READ_ONLY}
+        if properties.get("authType", "None") != "None":
+            properties["credentials"] = self._secrets(kept.datastore.name)
+        path = f"connections/{segment(kept.datastore.name)}"
+        return lambda: self._arm.put(path, {"properties": properties}, CONNECTIONS)
 
     def holds(self, kept: Kept, credential: Credential) -> Held:
         asked = _to_arm(credential) or {}

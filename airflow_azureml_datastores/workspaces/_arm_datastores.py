@@ -5,7 +5,7 @@ https://learn.microsoft.com/rest/api/azureml/datastores
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from airflow_azureml_datastores.core.arm import ArmDatastore
@@ -71,6 +71,13 @@ class ArmDatastores:
         """The schema marks ``isDefault`` read-only, but a PUT of what is there already takes it (azapi#694)."""
         properties = {**kept.properties, "credentials": self._complete(kept), "isDefault": True}
         self._put(kept.datastore.name, {"properties": properties})
+
+    def restorer(self, kept: Kept) -> Callable[[], object]:
+        credentials = dict(kept.properties["credentials"])
+        if credentials.get("credentialsType") != "None":
+            credentials["secrets"] = self._secrets(kept.datastore.name)
+        properties = {**kept.properties, "credentials": credentials, "isDefault": False}
+        return lambda: self._put(kept.datastore.name, {"properties": properties})
 
     def holds(self, kept: Kept, credential: Credential) -> Held:
         asked = credentials.to_arm(credential) or {}

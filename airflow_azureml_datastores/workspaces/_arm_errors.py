@@ -188,7 +188,7 @@ def secrets_in(body: object) -> Iterable[str]:
 
 
 def _class(status: int, code: str | None, said: str) -> type[DatastoresError]:
-    if code in CODES:
+    if code is not None and code in CODES:
         return CODES[code]
     # The code that Azure Resource Manager has for any resource; Azure ML's own answers have others.
     if code == "ResourceNotFound" and _WORKSPACE.search(said):

@@ -63,6 +63,10 @@ class Shelf(Protocol):
         """Whether this is the credential that is kept; "unknown" where it may not be read."""
         ...
 
+    def restorer(self, kept: Kept) -> Callable[[], object]:
+        """What brings one back that is deleted; its secrets are fetched now. :raises AccessDenied: they cannot be."""
+        ...
+
     def delete(self, name: str) -> None: ...
 
     def credential(self, kept: Kept) -> Credential | None:

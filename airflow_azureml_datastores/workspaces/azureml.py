@@ -16,6 +16,7 @@ from airflow_azureml_datastores.errors import (
     DatastoreExists,
     DatastoreNotFound,
     DatastoreProtected,
+    DatastoresError,
     InvalidInput,
     InvalidName,
     NotFound,
@@ -125,6 +126,7 @@ class AzureMLWorkspace:
         Azure ML does not change a datastore's type, so for that it is unregistered first.
 
         :raises DatastoreProtected: the type of a built-in datastore, or of the default, was to be changed.
+        :raises AccessDenied: the type was to be changed, and the secrets of the one before cannot be read.
         """
         asked = definition_of(datastore)
         check_definition(datastore.name, asked)
@@ -209,9 +211,7 @@ class AzureMLWorkspace:
 
     def _overwrite(self, shelf: Shelf, datastore: Datastore, kept: Kept, credential: Credential | None) -> None:
         if kept.datastore.type != datastore.type:
-            self._check_unprotected(kept, f"cannot become a {datastore.type}")
-            self._shelf_of(kept).delete(kept.datastore.name)
-            shelf.put(datastore, None, credential)
+            self._replace(shelf, datastore, kept, credential)
             return
         try:
             shelf.put(datastore, kept, credential)
@@ -221,6 +221,17 @@ class AzureMLWorkspace:
             if now is None or kept.is_default or not now.is_default:
                 raise
             shelf.put(datastore, now, credential)
+
+    def _replace(self, shelf: Shelf, datastore: Datastore, kept: Kept, credential: Credential | None) -> None:
+        """Put a datastore of another type in the place of one; if the service does not take it, the old one is back."""
+        self._check_unprotected(kept, f"cannot become a {datastore.type}")
+        restore = self._shelf_of(kept).restorer(kept)
+        self._shelf_of(kept).delete(kept.datastore.name)
+        try:
+            shelf.put(datastore, None, credential)
+        except DatastoresError:
+            restore()
+            raise
 
     def _check_unprotected(self, kept: Kept, what: str) -> None:
         name = kept.datastore.name

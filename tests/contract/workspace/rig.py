@@ -6,6 +6,7 @@ test on each. A new kind of workspace needs nothing else here.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from importlib import import_module
 from pathlib import Path
@@ -13,12 +14,18 @@ from typing import ClassVar, Protocol
 
 import pytest
 
-from airflow_azureml_datastores.core.datastore import Location
+from airflow_azureml_datastores.core.datastore import Datastore, Location
 from airflow_azureml_datastores.core.workspace import Workspace
 
 
 class Site(Protocol):
-    """A new workspace that nobody has opened yet."""
+    """A new workspace that nobody has opened yet.
+
+    :ivar names: what is registered there from the start, in the order of lists.
+    """
+
+    @property
+    def names(self) -> Sequence[str]: ...
 
     def open(self) -> Workspace:
         """A handle on it; each call gives another one, as another task would have."""
@@ -28,12 +35,20 @@ class Site(Protocol):
         """A location that can be registered there; another one for each number."""
         ...
 
+    def elsewhere(self, datastore: Datastore) -> Location:
+        """Another location for a datastore that is there, of the same type."""
+        ...
+
 
 class WorkspaceRig(Protocol):
     """A kind of workspace under test."""
 
     name: ClassVar[str]
     """Shown in the tests' ids."""
+    deviations: ClassVar[Mapping[str, str]]
+    """Test, or ``test[case]`` -> why this kind of workspace cannot pass it: it has to fail then."""
+    left_out: ClassVar[Mapping[str, str]]
+    """Test -> why it is not run on this kind of workspace."""
 
     def __init__(self, request: pytest.FixtureRequest) -> None: ...
 

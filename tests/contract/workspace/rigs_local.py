@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 import sqlalchemy
 
-from airflow_azureml_datastores.core.datastore import Location
+from airflow_azureml_datastores.core.datastore import Datastore, Location
 from airflow_azureml_datastores.stores.local_directory import LocalDirectory
 from airflow_azureml_datastores.workspaces.local import LocalWorkspace
 
@@ -25,11 +25,16 @@ class LocalSite:
     home: Path
     url: str | None = None
 
+    names: ClassVar[Sequence[str]] = ("workspaceblobstore", "workspacefilestore")
+
     def open(self) -> LocalWorkspace:
         return LocalWorkspace("lab", self.home, self.url)
 
     def location(self, number: int) -> Location:
         return LocalDirectory(f"/data/{number}")
+
+    def elsewhere(self, datastore: Datastore) -> Location:
+        return LocalDirectory(f"/elsewhere/{datastore.name}")
 
     def engine(self) -> sqlalchemy.Engine:
         """The bare database, for looking behind the workspace's back."""
@@ -52,7 +57,12 @@ def new_database(server: str) -> Iterator[str]:
             connection.execute(sqlalchemy.text(f"DROP DATABASE {name} WITH (FORCE)"))
 
 
-class SqliteRig:
+class LocalRig:
+    deviations: ClassVar[Mapping[str, str]] = {}
+    left_out: ClassVar[Mapping[str, str]] = {}
+
+
+class SqliteRig(LocalRig):
     name: ClassVar[str] = "local-sqlite"
 
     def __init__(self, request: pytest.FixtureRequest) -> None:
@@ -64,7 +74,7 @@ class SqliteRig:
             yield LocalSite(Path(home, "not", "there", "yet"))
 
 
-class PostgresqlRig:
+class PostgresqlRig(LocalRig):
     name: ClassVar[str] = "local-postgresql"
 
     def __init__(self, request: pytest.FixtureRequest) -> None:

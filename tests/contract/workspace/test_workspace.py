@@ -26,7 +26,7 @@ from airflow_azureml_datastores.errors import (
 )
 from tests.contract.workspace.rig import Site
 
-BUILT_IN = ["workspaceblobstore", "workspacefilestore"]
+EVERYWHERE = {"workspaceblobstore", "workspacefilestore"}
 
 
 @pytest.fixture
@@ -42,6 +42,10 @@ def sales(site: Site) -> Datastore:
 
 def names(workspace: Workspace) -> list[str]:
     return [datastore.name for datastore in workspace.list()]
+
+
+def in_order(*names: str) -> list[str]:
+    return sorted(names, key=str.casefold)
 
 
 def together(*calls: Callable[[], object]) -> list[object]:
@@ -60,9 +64,9 @@ def together(*calls: Callable[[], object]) -> list[object]:
 
 
 class TestFirstOpening:
-    def test_built_in_datastores(self, workspace: Workspace) -> None:
-        assert names(workspace) == BUILT_IN
-        assert all(datastore.built_in for datastore in workspace.list())
+    def test_built_in_datastores(self, site: Site, workspace: Workspace) -> None:
+        assert names(workspace) == list(site.names)
+        assert {datastore.name for datastore in workspace.list() if datastore.built_in} == EVERYWHERE
 
     def test_default(self, workspace: Workspace) -> None:
         assert workspace.default() == workspace.get("workspaceblobstore")
@@ -72,13 +76,13 @@ class TestFirstOpening:
         handles = [shared, shared, shared, *(site.open() for _ in range(5))]
         found = together(*(handle.list for handle in handles))
         assert found == [shared.list()] * len(handles)
-        assert names(shared) == BUILT_IN
+        assert names(shared) == list(site.names)
 
     def test_second_handle_sees_the_same(self, site: Site, sales: Datastore) -> None:
         site.open().register(sales)
         again = site.open()
         assert again.get(sales.name) == sales
-        assert names(again) == ["Sales_2026-a", *BUILT_IN]
+        assert names(again) == in_order("Sales_2026-a", *site.names)
 
 
 class TestRegister:
@@ -152,16 +156,16 @@ class TestRegister:
     def test_bad_name(self, site: Site, workspace: Workspace, name: str) -> None:
         with pytest.raises(InvalidName):
             workspace.register(Datastore(name, site.location(1)))
-        assert names(workspace) == BUILT_IN
+        assert names(workspace) == list(site.names)
 
     @pytest.mark.parametrize(
         "field",
         [{"name": "{{ name }}"}, {"description": "{% if %}"}, {"tags": {"a": "{{ ds }}"}}, {"credential_conn_id": ""}],
     )
-    def test_unfit_field(self, workspace: Workspace, sales: Datastore, field: dict[str, Any]) -> None:
+    def test_unfit_field(self, site: Site, workspace: Workspace, sales: Datastore, field: dict[str, Any]) -> None:
         with pytest.raises(InvalidInput):
             workspace.register(replace(sales, **field))
-        assert names(workspace) == BUILT_IN
+        assert names(workspace) == list(site.names)
 
     def test_unknown_type_survives(self, workspace: Workspace) -> None:
         values = {"where": "there", "port": 1, "deep": {"list": [1, 2.5, None, True, "ü"]}}
@@ -179,11 +183,11 @@ class TestGet:
         workspace.register(sales)
         assert workspace.get(sales.name.upper()) == workspace.get(sales.name.lower()) == sales
 
-    def test_missing(self, workspace: Workspace, sales: Datastore) -> None:
+    def test_missing(self, site: Site, workspace: Workspace, sales: Datastore) -> None:
         workspace.register(sales)
         with pytest.raises(DatastoreNotFound) as missing:
             workspace.get("sales_2062-a")
-        for text in ["'sales_2062-a'", workspace.name, "Did you mean 'Sales_2026-a'?", ", ".join(BUILT_IN)]:
+        for text in ["'sales_2062-a'", workspace.name, "Did you mean 'Sales_2026-a'?", *site.names]:
             assert text in str(missing.value)
 
     @pytest.mark.parametrize(
@@ -197,7 +201,9 @@ class TestGet:
     def test_list_is_in_order_whatever_the_case(self, site: Site, workspace: Workspace) -> None:
         for name in ["Zulu", "alpha", "Beta", "a_b", "a-b", "A1"]:
             workspace.register(Datastore(name, site.location(1)))
-        assert names(workspace) == ["a-b", "A1", "a_b", "alpha", "Beta", *BUILT_IN, "Zulu"]
+        assert names(workspace) == in_order("a-b", "A1", "a_b", "alpha", "Beta", "Zulu", *site.names)
+        new = [name for name in names(workspace) if name not in site.names]
+        assert new == ["a-b", "A1", "a_b", "alpha", "Beta", "Zulu"]
 
 
 class TestDefault:
@@ -223,7 +229,7 @@ class TestUnregister:
     def test_forgets(self, site: Site, workspace: Workspace, sales: Datastore) -> None:
         workspace.register(sales)
         assert workspace.unregister(sales.name.lower()) == sales
-        assert names(site.open()) == BUILT_IN
+        assert names(site.open()) == list(site.names)
         with pytest.raises(DatastoreNotFound):
             workspace.unregister(sales.name)
         other = replace(sales, name=sales.name.upper(), location=site.location(2))
@@ -239,14 +245,15 @@ class TestUnregister:
         workspace.set_default("workspaceblobstore")
         assert workspace.unregister(sales.name) == sales
 
-    @pytest.mark.parametrize("name", [*BUILT_IN, "WorkspaceFileStore"])
+    @pytest.mark.parametrize("name", [*sorted(EVERYWHERE), "WorkspaceFileStore"])
     def test_built_in_is_protected(self, site: Site, workspace: Workspace, sales: Datastore, name: str) -> None:
         workspace.register(sales)
         workspace.set_default(sales.name)
-        workspace.register(Datastore(name, site.location(2)), overwrite=True)
+        moved = site.elsewhere(workspace.get(name))
+        workspace.register(Datastore(name, moved), overwrite=True)
         with pytest.raises(DatastoreProtected, match=r"(?i)(?=.*workspace(blob|file)store)(?=.*built)"):
             workspace.unregister(name)
-        assert workspace.get(name).location == site.location(2)
+        assert workspace.get(name).location == moved
 
 
 class TestAtOnce:
