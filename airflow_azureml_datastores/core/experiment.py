@@ -60,9 +60,9 @@ class Output(Templated):
 
     :param path: ``azureml://`` URI of a folder; None is ``outputs/<name>/`` in the run's folder, on the
         default datastore.
-    :param mode: ``upload`` (the command writes to a local path, delivered after it has succeeded), ``rw_mount`` (to a
-        mount of the run's folder, made visible after it has succeeded) or ``direct`` (the command gets the URI itself
-        and writes there; nothing is held back if it fails).
+    :param mode: ``upload`` (to a local path, delivered after success), ``rw_mount`` (to a mount of the output's folder
+        in the run's own, which a manifest completes after success; then published to ``path``, if there is one) or
+        ``direct`` (the command gets the URI itself and writes there; nothing is held back if it fails).
     :param type: ``uri_folder`` (the command gets a folder) or ``uri_file`` (the command gets a file's path).
     """
 

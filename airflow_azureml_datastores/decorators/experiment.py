@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk.bases.decorator import DecoratedOperator, task_decorator_factory
+from airflow.providers.common.compat.sdk import DecoratedOperator, determine_kwargs, task_decorator_factory
 
 from airflow_azureml_datastores.core.experiment import ExperimentRun, check_binding_names
 from airflow_azureml_datastores.errors import ExperimentFailed, InvalidInput
@@ -22,8 +22,8 @@ from airflow_azureml_datastores.hooks.workspace import WorkspaceHook
 from airflow_azureml_datastores.operators._base import WorkspaceOperator, experiment_run, resolved_output
 
 if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import TaskDecorator
     from airflow.sdk import Context
-    from airflow.sdk.bases.decorator import TaskDecorator
 
 RUN = "run"
 """XCom key of what a ``PublishOutputsOperator`` takes as its ``run``."""
@@ -36,9 +36,9 @@ class _Killed(BaseException):
 class FunctionExperimentOperator(WorkspaceOperator):
     """What ``@task.experiment`` does with its function; see :func:`experiment_task`."""
 
+    python_callable: Callable[..., Any]
     op_args: Collection[Any]
     op_kwargs: Mapping[str, Any]
-    determine_kwargs: Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
     def __init__(
         self,
@@ -111,9 +111,9 @@ class FunctionExperimentOperator(WorkspaceOperator):
         return replace(run, run=f"{run.run}-{index}") if mapped else run
 
     def _call(self, context: Context, bound: Mapping[str, Any]) -> Any:
-        given = self.determine_kwargs({**context, **self.op_kwargs})
-        given = {name: value for name, value in given.items() if name not in bound}
-        arguments = _without(self.function, bound).bind(*self.op_args, **given).arguments
+        available = {name: value for name, value in {**context, **self.op_kwargs}.items() if name not in bound}
+        given = determine_kwargs(self.python_callable, self.op_args, available)
+        arguments = inspect.signature(self.python_callable).bind(*self.op_args, **given).arguments
         call = inspect.BoundArguments(inspect.signature(self.function), {**arguments, **bound})
         return self.function(*call.args, **call.kwargs)
 

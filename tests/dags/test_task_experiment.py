@@ -17,6 +17,7 @@ import pytest
 from airflow.sdk import DAG, XComArg, task
 
 from airflow_azureml_datastores import Input, Output
+from airflow_azureml_datastores.core.data_asset import DataAsset
 from airflow_azureml_datastores.core.uri import parse_datastore_uri
 from airflow_azureml_datastores.errors import InvalidInput
 from airflow_azureml_datastores.hooks import WorkspaceHook
@@ -132,6 +133,28 @@ def test_between_an_ingest_and_a_publish(run: Run, workspace: WorkspaceHook, num
     assert done["publish"]["y"]["files"] == 1
     assert read(workspace, f"{BLOB}/out/") == {"a": b"11"}
     assert read(workspace, f"{BLOB}/experiments/e/r/outputs/y/") == {"a": b"11"}
+
+
+def test_a_data_asset_and_arguments_by_position(run: Run, workspace: WorkspaceHook, numbers: str) -> None:
+    version = workspace.register_data(DataAsset("numbers", numbers)).version
+
+    def fill() -> None:
+        @task.experiment(inputs={"x": f"azureml:numbers:{version}", "latest": "azureml:numbers@latest"})
+        def look(x: Path, label: str, latest: Path, /, other: str = "default") -> str:
+            assert (x / "a").read_bytes() == (latest / "a").read_bytes() == b"1"
+            return f"{label} {other}"
+
+        look("given")
+
+    assert run(fill)["look"] == "given default"
+
+
+def test_shows_its_source_without_the_decorator() -> None:
+    called: Any = made(waits_not, inputs={"x": 1}, task_id="work")
+    assert called.operator.get_python_source().startswith("def waits_not(x: Path)")
+
+
+def waits_not(x: Path) -> None: ...
 
 
 def test_several_values_and_the_context(run: Run) -> None:
