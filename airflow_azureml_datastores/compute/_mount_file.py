@@ -53,6 +53,8 @@ class OpenFile:
         """Whether it has been deleted, or another file has its name: then it is nowhere but here."""
         self.dirty = False
         """Whether there is something that the store does not have."""
+        self.outdated = False
+        """Whether somebody has been told that the store has another version."""
         self.failure: DatastoresError | None = None
         """Why the last upload failed, of what has not been written to since."""
         self.lock = threading.RLock()

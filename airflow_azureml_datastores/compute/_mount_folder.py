@@ -93,10 +93,17 @@ class MountedFolder:
         try:
             return file.read(start, length)
         except (Changed, PathNotFound) as error:
-            self._say(f"{error} It was opened before; open it again.")
-            if isinstance(self._tree, LiveTree):
-                self._tree.forget(file.name)
+            self._tell_outdated(file, error)
             raise Changed(str(error)) from error
+
+    def _tell_outdated(self, file: OpenFile, error: DatastoresError) -> None:
+        since = "the run found it"
+        if isinstance(self._tree, LiveTree):
+            self._tree.forget(file.name)
+            since = "it was opened, or was last looked for"
+        if not file.outdated:
+            file.outdated = True
+            self._say(f"{file.name!r} has changed since {since}: {error}")
 
     def release(self, file: OpenFile) -> None:
         """Somebody closes a file."""

@@ -10,17 +10,17 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
 from airflow_azureml_datastores.compute._mount_order import Order
-from airflow_azureml_datastores.compute._mount_system import unmount
+from airflow_azureml_datastores.compute._mount_system import is_mounted, unmount
 from airflow_azureml_datastores.compute.local_process import environment
 from airflow_azureml_datastores.core.paths import show
 from airflow_azureml_datastores.errors import TransferIncomplete, Unavailable, Unsupported
-from airflow_azureml_datastores.transfer.progress import Say
+from airflow_azureml_datastores.transfer.progress import Say, human_count
 
 _PROCESS = Path(__file__).with_name("_mount_process.py")
 _START = 60.0
@@ -49,8 +49,12 @@ class MountProcess:
         self._lost: Mapping[str, str] | None = None
         self._complaints: deque[str] = deque(maxlen=20)
 
-    def start(self) -> None:
-        """Mount, and wait until it is there. :raises Unsupported: the system refuses it."""
+    def start(self, inherited: Sequence[int] = ()) -> None:
+        """Mount, and wait until it is there.
+
+        :param inherited: file descriptors that the order's credential needs.
+        :raises Unsupported: the system refuses it.
+        """
         self._line, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
@@ -60,7 +64,7 @@ class MountProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
-                pass_fds=[theirs.fileno()],
+                pass_fds=[theirs.fileno(), *inherited],
                 start_new_session=True,
             )
         assert self._process.stderr is not None
@@ -88,10 +92,11 @@ class MountProcess:
         :raises TransferIncomplete: something could not be stored.
         """
         assert self._line is not None
+        early = self._over.is_set() or not is_mounted(self._order.mountpoint)
         with suppress(BrokenPipeError):
             self._line.sendall(b"end\n")
         self._over.wait()
-        lost = self._lost
+        lost = None if early else self._lost
         self.kill()
         if lost is None:
             raise Unavailable(
@@ -101,7 +106,7 @@ class MountProcess:
             )
         if lost:
             raise TransferIncomplete(
-                f"{len(lost)} files written to the mount of {self._order.name} could not be stored: "
+                f"{human_count(len(lost))} written to the mount of {self._order.name} could not be stored: "
                 + "; ".join(f"{show(path)}: {reason}" for path, reason in sorted(lost.items())[:_SHOWN])
             )
 

@@ -14,6 +14,7 @@ import shutil
 import socket
 import sys
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from airflow_azureml_datastores.compute._mount_order import Order
 
 
-_LINGER = 10.0
+_LINGER = 3.0
 """Seconds for which whoever still uses the folder after the end may go on."""
 
 
@@ -35,11 +36,13 @@ class Line:
         self._lock = threading.Lock()
 
     def send(self, **message: Any) -> None:
-        try:
-            with self._lock:
-                self._socket.sendall(json.dumps(message).encode() + b"\n")
-        except OSError:  # nobody listens; the watch ends this process
-            return
+        with suppress(OSError), self._lock:  # nobody listens; the watch ends this process
+            self._socket.sendall(json.dumps(message).encode() + b"\n")
+
+    def close(self) -> None:
+        """Nothing more will be sent."""
+        with suppress(OSError):  # nobody listens
+            self._socket.shutdown(socket.SHUT_WR)
 
     def say(self, text: str) -> None:
         self.send(say=text)
@@ -59,10 +62,12 @@ def main(fd: int) -> None:
 
     with order.open(line.say) as folder:
         served = threading.Event()
-        threading.Thread(target=_watch, args=(line, order, folder, served), name="watch", daemon=True).start()
+        watch = threading.Thread(target=_watch, args=(line, order, folder, served), name="watch", daemon=True)
+        watch.start()
         serve(folder, order.mountpoint, order.name, lambda: line.send(mounted=True))
         served.set()
         _finish(line, folder)
+        watch.join()
 
 
 def _watch(line: Line, order: Order, folder: MountedFolder, served: threading.Event) -> None:
@@ -75,7 +80,6 @@ def _watch(line: Line, order: Order, folder: MountedFolder, served: threading.Ev
             unmount(order.mountpoint, lazy=True)
             if not served.wait(_LINGER):
                 _finish(line, folder)
-                os._exit(0)
         line.file.readline()  # nothing comes, but the end of whoever waits for what is being brought away
     unmount(order.mountpoint, lazy=True)
     shutil.rmtree(order.scratch, ignore_errors=True)
@@ -85,6 +89,7 @@ def _watch(line: Line, order: Order, folder: MountedFolder, served: threading.Ev
 def _finish(line: Line, folder: MountedFolder) -> None:
     folder.finish()
     line.send(lost=folder.lost)
+    line.close()
 
 
 if __name__ == "__main__":

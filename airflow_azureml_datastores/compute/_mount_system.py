@@ -21,7 +21,7 @@ _HELPERS = ("fusermount3", "fusermount")
 _LIBRARIES = ("fuse3", "fuse") if sys.platform == "linux" else ("fuse", "fuse-t", "fuse3")
 _CAP_SYS_ADMIN = 21
 _MNT_DETACH, _UMOUNT_NOFOLLOW = 2, 8
-_BUSY_FOR = 2.0
+_BUSY_FOR = 1.0
 """Seconds that processes which have just ended get to let go of a mount."""
 
 

@@ -8,12 +8,15 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
+from airflow_azureml_datastores.compute._credential_bridge import portable
 from airflow_azureml_datastores.compute._mount_keeper import MountProcess
 from airflow_azureml_datastores.compute._mount_order import Order
 from airflow_azureml_datastores.compute._mount_system import check_system
 from airflow_azureml_datastores.compute._mount_tree import SourceTree
 from airflow_azureml_datastores.core.place import Place
+from airflow_azureml_datastores.core.store import FileStore
 from airflow_azureml_datastores.errors import InvalidInput
 from airflow_azureml_datastores.transfer.progress import Say
 from airflow_azureml_datastores.transfer.source import Source
@@ -49,19 +52,8 @@ def mount_source(
     :raises Unavailable: the mount ended before the block did.
     """
     SourceTree(source.files, datetime.now(UTC))
-    location, credential = source.folder.store.door
-    with _scratch(scratch) as room:
-        order = Order(
-            mountpoint=os.path.realpath(folder),
-            scratch=room,
-            cache=cache,
-            name=source.uri,
-            location=location,
-            credential=credential,
-            files=source.files,
-        )
-        with _mounted(order, say):
-            yield
+    with _mounted(folder, source.folder.store, source.uri, cache, scratch, say, files=source.files):
+        yield
 
 
 @contextmanager
@@ -85,38 +77,29 @@ def mount_folder(
         block raises something itself; ``say`` is told.
     """
     place = place.folder()
-    location, credential = place.store.door
-    with _scratch(scratch) as room:
-        order = Order(
-            mountpoint=os.path.realpath(folder),
-            scratch=room,
-            cache=cache,
-            name=place.uri,
-            location=location,
-            credential=credential,
-            prefix=place.path,
-            writable=writable,
-        )
-        with _mounted(order, say):
-            yield
-
-
-@contextmanager
-def _scratch(parent: Path | None) -> Iterator[str]:
-    """An empty folder for the mount's process, gone afterwards."""
-    with TemporaryDirectory(prefix="azureml-mount-", dir=parent, ignore_cleanup_errors=True) as folder:
-        yield os.path.realpath(folder)
-
-
-@contextmanager
-def _mounted(order: Order, say: Say) -> Iterator[None]:
-    check_mounts()
-    if os.listdir(order.mountpoint):
-        raise InvalidInput(f"a datastore can be mounted at an empty folder only, not at {order.mountpoint!r}.")
-    mount = MountProcess(order, say)
-    try:
-        mount.start()
+    with _mounted(folder, place.store, place.uri, cache, scratch, say, prefix=place.path, writable=writable):
         yield
-        mount.end()
-    finally:  # whatever was raised, by a signal handler too: leave with nothing running and nothing mounted
-        mount.kill()
+
+
+@contextmanager
+def _mounted(
+    folder: Path, store: FileStore, name: str, cache: int, scratch: Path | None, say: Say, **shown: Any
+) -> Iterator[None]:
+    """Mount what ``shown`` says, as :class:`Order` has it."""
+    check_mounts()
+    mountpoint = os.path.realpath(folder)
+    if os.listdir(mountpoint):
+        raise InvalidInput(f"a datastore can be mounted at an empty folder only, not at {mountpoint!r}.")
+    location, credential = store.door
+    with (
+        TemporaryDirectory(prefix="azureml-mount-", dir=scratch, ignore_cleanup_errors=True) as room,
+        portable(credential) as (portable_credential, inherited),
+    ):
+        room = os.path.realpath(room)
+        mount = MountProcess(Order(mountpoint, room, cache, name, location, portable_credential, **shown), say)
+        try:
+            mount.start(inherited)
+            yield
+            mount.end()
+        finally:  # whatever was raised, by a signal handler too: leave with nothing running and nothing mounted
+            mount.kill()
