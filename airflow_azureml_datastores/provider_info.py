@@ -88,17 +88,40 @@ _AZURE_WORKSPACE = {
     "hook-class-name": f"{_PACKAGE}.hooks.workspace.WorkspaceHook",
     "hook-name": "Azure ML workspace",
     "ui-field-behaviour": {
-        "hidden-fields": ["host", "port", "schema"],
-        "relabeling": {"login": "Client ID", "password": "Client secret"},
-        "placeholders": {"login": "empty: the worker's identity"},
+        "hidden-fields": ["port", "schema"],
+        "relabeling": {"login": "Client ID", "password": "Client secret", "host": "Resource Manager URL"},
+        "placeholders": {
+            "login": "empty: the worker's identity",
+            "password": "or a PEM certificate with its key, or the password of the certificate's file",
+            "host": "empty: the cloud's own",
+        },
     },
     "conn-fields": {
-        "subscription_id": _text("Subscription ID", "The Azure subscription that the workspace is in."),
+        "subscription_id": _text("Subscription ID", "The Azure subscription that the workspace is in: a GUID."),
         "resource_group": _text("Resource group", "The resource group that the workspace is in."),
-        "workspace_name": _text("Workspace name", "The name of the Azure ML workspace."),
-        "tenant_id": _text("Tenant ID", "The Microsoft Entra tenant of the client."),
-        "managed_identity_client_id": _text(
-            "Managed identity client ID", "Which user-assigned identity to use; empty is the system-assigned one."
+        "workspace_name": _text(
+            "Workspace name",
+            "The name of the Azure ML workspace. Its whole resource id, /subscriptions/…/workspaces/…, stands for all "
+            "three fields.",
         ),
+        "tenant_id": _text("Tenant ID", "The Microsoft Entra tenant of the client."),
+        "certificate_path": _text(
+            "Certificate path", "File on the worker, PEM or PKCS#12, with the client's certificate and private key."
+        ),
+        "identity": _text(
+            "Identity",
+            "default, managed or workload: this identity of the worker, whatever else is filled in. Empty: the client, "
+            "if one is filled in.",
+        ),
+        "managed_identity_client_id": _text(
+            "Managed Identity Client ID", "Which user-assigned identity to use; empty is the system-assigned one."
+        ),
+        "workload_identity_tenant_id": _text(
+            "Workload Identity Tenant ID", "The tenant of the pod's workload identity, if it is not the pod's own."
+        ),
+        "cloud_environment": _text(
+            "Azure cloud environment", "AzurePublicCloud (if empty), AzureUSGovernment or AzureChinaCloud."
+        ),
+        "authority": _text("Login service", "Host of another login service than the cloud's, as in private clouds."),
     },
 }

@@ -6,12 +6,20 @@ import sys
 from collections.abc import Iterable
 
 from airflow_azureml_datastores.hooks._connection_fields import Field
-from airflow_azureml_datastores.hooks.connections import CONNECTION_TYPES, ConnectionType, Way
+from airflow_azureml_datastores.hooks._connection_types import (
+    CONNECTION_TYPES,
+    RESOURCE_GROUP,
+    RESOURCE_MANAGER,
+    SUBSCRIPTION,
+    WORKSPACE_NAME,
+    ConnectionType,
+    Way,
+)
 
 _HEAD = """\
 # Connections
 
-<!-- Rendered from airflow_azureml_datastores/hooks/connections.py by
+<!-- Rendered from airflow_azureml_datastores/hooks/_connection_types.py by
      `python -m airflow_azureml_datastores.hooks._connection_docs > docs/connections.md`; a test keeps it fresh. -->
 
 A datastore does not hold its credential: it names an Airflow connection (`credential_conn_id`) that does. The
@@ -42,6 +50,30 @@ Connections of type `azure_data_lake` are for Data Lake Storage Gen1, which is r
 """
 
 
+_WORKSPACE = """\
+A connection of this type says where a workspace of Azure ML is, and how to log in to Azure Resource Manager, which all
+that the workspace knows is asked for. The same connection may be the `credential_conn_id` of a datastore: its data is
+then reached as the same client.
+
+| field | holds |
+|---|---|
+| {place[0]} | the subscription's GUID |
+| {place[1]} | the resource group's name |
+| {place[2]} | the workspace's name, or in place of all three its resource id: `/subscriptions/…/workspaces/…` |
+| {place[3]} | an https URL where Azure Resource Manager is reached, in private clouds; empty, it is the cloud's own |
+
+- The client secret may be a certificate with its private key instead, as PEM text. With a certificate path it is the
+  password of that file. An unencrypted file needs none.
+- `cloud_environment` selects the Resource Manager, too. `authority` is the host of another login service; Microsoft is
+  not asked to vouch for it.
+- A connection of type `azure` becomes one of this type by its type and the workspace's fields: `tenantId` and
+  `subscriptionId` are understood.
+- The form's *Test* button logs in, lists the datastores and opens the default one. What is wrong it says in words: the
+  tenant, the client or its secret, the action that a role is missing for, or which of subscription, resource group and
+  workspace was not found. Airflow's setting `core.test_connection` has to allow the button.
+"""
+
+
 def render() -> str:
     """The whole page, as Markdown."""
     return "\n".join([_HEAD, *(_section(declared) for declared in CONNECTION_TYPES.values())])
@@ -53,6 +85,9 @@ def _section(declared: ConnectionType) -> str:
         for n, way in enumerate(declared.ways, 1)
     ]
     endpoint = f"\nEndpoint: {_cells(declared.endpoint)}.\n" if declared.endpoint else ""
+    if declared.conn_type == "azureml_workspace":
+        places = (SUBSCRIPTION, RESOURCE_GROUP, WORKSPACE_NAME, RESOURCE_MANAGER)
+        endpoint = "\n" + _WORKSPACE.format(place=[_cells([place]) for place in places])
     return "\n".join(
         [
             f"## {declared.title} (`{declared.conn_type}`)",

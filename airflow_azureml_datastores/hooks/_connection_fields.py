@@ -29,11 +29,13 @@ class Field:
     :param key: ``login``, ``password``, ``host``, or the name of an extra.
     :param label: as Airflow's connection form shows it; None for an extra that has no field of its own there.
     :param flag: holds yes or no: a text like ``false`` counts as not filled in.
+    :param also: another name that the extra may have, as in the official provider's connections.
     """
 
     key: str
     label: str | None = None
     flag: bool = False
+    also: str | None = None
 
     @property
     def is_extra(self) -> bool:
@@ -65,7 +67,7 @@ class Filled:
         if wanted.is_extra:
             # Connections written before Airflow 2.3 have their extras under prefixed names.
             prefixed = f"extra__{self._connection.conn_type}__{wanted.key}"
-            value = self._extra.get(wanted.key, self._extra.get(prefixed))
+            value = self._extra.get(wanted.key, self._extra.get(prefixed)) or self._extra.get(wanted.also)
         else:
             value = getattr(self._connection, wanted.key)
         text = value.strip() if isinstance(value, str) else json.dumps(value) if value else ""

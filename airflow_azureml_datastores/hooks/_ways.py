@@ -17,6 +17,7 @@ from airflow_azureml_datastores.core.credentials import (
     AccessToken,
     AccountKey,
     Anonymous,
+    Certificate,
     Credential,
     Identity,
     SasToken,
@@ -87,10 +88,42 @@ def service_principal(
     client_secret_auth_config: str | None = None,
 ) -> Access:
     """Application with a client secret; its login service is named by either of the last two."""
-    authority = _authority(cloud_environment)
+    host = _authority(cloud_environment)
     if client_secret_auth_config is not None:
-        authority = _configured_authority(client_secret_auth_config) or authority
-    return Access(ServicePrincipal(tenant_id, client_id, client_secret, authority))
+        host = _configured_authority(client_secret_auth_config) or host
+    return Access(ServicePrincipal(tenant_id, client_id, client_secret, host))
+
+
+def application(
+    service: Service,
+    *,
+    tenant_id: str,
+    client_id: str,
+    client_secret: str,
+    cloud_environment: str | None = None,
+    authority: str | None = None,
+) -> Access:
+    """Application with a client secret, or with the text of a PEM certificate in its place."""
+    host = _login_service(cloud_environment, authority)
+    if client_secret.startswith("-----BEGIN "):
+        content = client_secret.encode()
+        return Access(Certificate(tenant_id, client_id, content=content, authority=host))
+    return Access(ServicePrincipal(tenant_id, client_id, client_secret, host))
+
+
+def certificate(
+    service: Service,
+    *,
+    certificate_path: str,
+    tenant_id: str,
+    client_id: str,
+    password: str | None = None,
+    cloud_environment: str | None = None,
+    authority: str | None = None,
+) -> Access:
+    """Application with a certificate in a file of the worker."""
+    host = _login_service(cloud_environment, authority)
+    return Access(Certificate(tenant_id, client_id, path=certificate_path, password=password, authority=host))
 
 
 def identity(
@@ -100,6 +133,7 @@ def identity(
     managed_identity_client_id: str | None = None,
     workload_identity_tenant_id: str | None = None,
     cloud_environment: str | None = None,
+    authority: str | None = None,
 ) -> Access:
     """Whatever the worker runs as.
 
@@ -112,8 +146,8 @@ def identity(
     if identity not in ("default", "managed", "workload"):
         raise InvalidField("identity", "is none of 'default', 'managed', 'workload'")
     kind = cast('Literal["default", "managed", "workload"]', identity)
-    authority = _authority(cloud_environment)
-    return Access(Identity(kind, managed_identity_client_id, workload_identity_tenant_id, authority))
+    host = _login_service(cloud_environment, authority)
+    return Access(Identity(kind, managed_identity_client_id, workload_identity_tenant_id, host))
 
 
 def access_token(service: Service, *, access_token: str) -> Access:
@@ -228,10 +262,26 @@ def _configured_authority(config: str) -> str | None:
         )
     if authority is None:
         return None
-    host = re.sub("^https://", "", authority).rstrip("/") if isinstance(authority, str) else ""
-    if not re.fullmatch(r"[\w.-]+(:\d+)?", host):
+    host = _host(authority) if isinstance(authority, str) else None
+    if host is None:
         raise InvalidField(parameter, "has an 'authority' that is no host name or https URL of one")
     return host
+
+
+def _login_service(cloud_environment: str | None, authority: str | None) -> str | None:
+    """Host of the login service: the one that is given, or else the cloud's."""
+    cloud = _authority(cloud_environment)
+    if authority is None:
+        return cloud
+    host = _host(authority)
+    if host is None:
+        raise InvalidField("authority", "is no host name or https URL of one")
+    return host
+
+
+def _host(authority: str) -> str | None:
+    host = re.sub("^https://", "", authority).rstrip("/")
+    return host if re.fullmatch(r"[\w.-]+(:\d+)?", host) else None
 
 
 def _development_storage(service: Service, settings: dict[str, str]) -> Access:

@@ -19,12 +19,13 @@ from airflow.sdk.log import mask_secret
 
 from airflow_azureml_datastores.core.credentials import Credential, Identity
 from airflow_azureml_datastores.core.data_asset import DataAsset
-from airflow_azureml_datastores.core.datastore import Datastore, Location
+from airflow_azureml_datastores.core.datastore import Datastore, Location, UnknownLocation
 from airflow_azureml_datastores.core.experiment import Input
 from airflow_azureml_datastores.core.place import Place
 from airflow_azureml_datastores.core.uri import DataAssetUri, DatastoreUri, JobOutputUri, parse_uri, quote_path
 from airflow_azureml_datastores.core.workspace import Registered, Workspace
-from airflow_azureml_datastores.errors import DatastoresError, InvalidConnection, InvalidUri, Unsupported
+from airflow_azureml_datastores.errors import DatastoresError, InvalidConnection, InvalidUri
+from airflow_azureml_datastores.hooks.azureml import azureml_workspace
 from airflow_azureml_datastores.hooks.connections import access_of, secrets_of
 
 
@@ -201,12 +202,18 @@ class WorkspaceHook(BaseHook):
         self.close()
 
     def test_connection(self) -> tuple[bool, str]:
-        """Open the workspace and its default datastore, as the connection form's Test button asks."""
+        """Open the workspace and its default datastore, as the connection form's Test button asks.
+
+        A default datastore of a type that this version cannot open is no failure.
+        """
         try:
             with self:
-                self.check()
-                names = [datastore.name for datastore in self.list()]
-                return True, f"{self.workspace.name}: {', '.join(names)}; default {self.get().name}"
+                names, default = [datastore.name for datastore in self.list()], self.get()
+                said = f"{self.workspace.name}: {', '.join(names)}; default {default.name}"
+                if isinstance(default.location, UnknownLocation):
+                    return True, f"{said}, of type {default.location.unknown_type}, which this version cannot open"
+                self.check(default.name)
+                return True, said
         except DatastoresError as error:
             return False, str(error)
 
@@ -283,14 +290,7 @@ def _database_url(connection: Any) -> str | None:
     return url.render_as_string(hide_password=False)
 
 
-def _azure_workspace(connection: Any) -> Workspace:
-    raise Unsupported(
-        f"connection {connection.conn_id!r}: workspaces of type 'azureml_workspace' (Azure ML itself) are not "
-        f"supported by this version; use a connection of type 'azureml_local_workspace'."
-    )
-
-
 WORKSPACES: dict[str, Callable[[Any], Workspace]] = {
     "azureml_local_workspace": _local_workspace,
-    "azureml_workspace": _azure_workspace,
+    "azureml_workspace": azureml_workspace,
 }

@@ -22,15 +22,18 @@ from airflow_azureml_datastores.core.credentials import (
     AccessToken,
     AccountKey,
     Anonymous,
+    Certificate,
     Credential,
     Identity,
     Login,
+    RenewedSas,
     SasToken,
     ServicePrincipal,
 )
 from airflow_azureml_datastores.errors import InvalidConnection
 from airflow_azureml_datastores.hooks import _connection_docs, _ways
 from airflow_azureml_datastores.hooks.connections import CONNECTION_TYPES, Access, Service, access_of, secrets_of
+from airflow_azureml_datastores.provider_info import get_provider_info as our_provider_info
 
 KEY = base64.b64encode(b"the account's key, 64 bytes of it as the portal shows it........").decode()
 OTHER_KEY = base64.b64encode(b"another key").decode()
@@ -49,6 +52,7 @@ def conn(conn_type: str | None, extra: dict[str, Any] | None = None, **fields: A
 
 
 PRINCIPAL = {"login": "app", "password": SECRET}
+PEM = "-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----\n-----BEGIN CERTIFICATE-----\n…"
 
 WAYS: dict[str, tuple[Connection, Access]] = {
     # wasb, in the order of WasbHook.get_conn
@@ -214,6 +218,62 @@ WAYS: dict[str, tuple[Connection, Access]] = {
     "generic: anonymous": (conn("generic", {"public_read": True}, host=URL), Access(Anonymous(), URL)),
     "generic: workload identity": (conn("generic", {"identity": "workload"}), Access(Identity("workload"))),
     "generic: nothing": (conn("generic"), Access(Identity())),
+    # azureml_workspace
+    "workspace: service principal": (
+        conn("azureml_workspace", {"tenant_id": "t", "managed_identity_client_id": "mi"}, **PRINCIPAL),
+        Access(ServicePrincipal("t", "app", SECRET)),
+    ),
+    "workspace: as the official azure type has it": (
+        conn("azureml_workspace", {"tenant_id": "", "tenantId": "t"}, **PRINCIPAL),
+        Access(ServicePrincipal("t", "app", SECRET)),
+    ),
+    "workspace: own name before the official one": (
+        conn("azureml_workspace", {"tenant_id": "t", "tenantId": "other"}, **PRINCIPAL),
+        Access(ServicePrincipal("t", "app", SECRET)),
+    ),
+    "workspace: sovereign cloud": (
+        conn("azureml_workspace", {"tenant_id": "t", "cloud_environment": "AzureUSGovernment"}, **PRINCIPAL),
+        Access(ServicePrincipal("t", "app", SECRET, "login.microsoftonline.us")),
+    ),
+    "workspace: other login service": (
+        conn(
+            "azureml_workspace",
+            {"tenant_id": "t", "cloud_environment": "AzureUSGovernment", "authority": "https://login.x.example:8443/"},
+            **PRINCIPAL,
+        ),
+        Access(ServicePrincipal("t", "app", SECRET, "login.x.example:8443")),
+    ),
+    "workspace: certificate as text": (
+        conn("azureml_workspace", {"tenant_id": "t"}, login="app", password=f"\n{PEM}\n"),
+        Access(Certificate("t", "app", content=PEM.encode())),
+    ),
+    "workspace: certificate in a file": (
+        conn("azureml_workspace", {"tenant_id": "t", "certificate_path": "/run/app.pem"}, login="app"),
+        Access(Certificate("t", "app", path="/run/app.pem")),
+    ),
+    "workspace: certificate in a file with a password": (
+        conn(
+            "azureml_workspace",
+            {"tenant_id": "t", "certificate_path": "/run/app.pfx", "cloud_environment": "AzureChinaCloud"},
+            **PRINCIPAL,
+        ),
+        Access(
+            Certificate("t", "app", path="/run/app.pfx", password=SECRET, authority="login.chinacloudapi.cn"),
+        ),
+    ),
+    "workspace: managed identity": (
+        conn("azureml_workspace", {"managed_identity_client_id": "mi"}),
+        Access(Identity("managed", "mi")),
+    ),
+    "workspace: identity, asked for": (
+        conn("azureml_workspace", {"identity": "managed", "tenant_id": "t"}, **PRINCIPAL),
+        Access(Identity("managed")),
+    ),
+    "workspace: workload identity": (
+        conn("azureml_workspace", {"workload_identity_tenant_id": "t", "authority": "login.x.example"}),
+        Access(Identity("workload", None, "t", "login.x.example")),
+    ),
+    "workspace: nothing": (conn("azureml_workspace", host="https://management.azure.com"), Access(Identity())),
 }
 
 
@@ -275,6 +335,8 @@ def test_every_way_of_every_type_has_a_case() -> None:
         _ways.sas: SasToken,
         _ways.identity: Identity,
         _ways.access_token: AccessToken,
+        _ways.application: ServicePrincipal,
+        _ways.certificate: Certificate,
     }
     declared = {
         (name, credentials[way.build])
@@ -395,7 +457,7 @@ def generic(text: str) -> Connection:
 
 
 ERRORS: dict[str, tuple[Connection, str]] = {
-    "type": (conn("aws"), "has type 'aws'.*types that do: wasb, adls, azure_fileshare, azure, generic"),
+    "type": (conn("aws"), "has type 'aws'.*types that do: wasb, adls, azure_fileshare, azure, generic, azure"),
     "no type": (conn(None), "has type ''"),
     "Gen1": (conn("azure_data_lake", {"tenant": "t"}, **PRINCIPAL), "Gen1, which was retired.*'adls'"),
     "extra is no JSON": (Connection(conn_id="contoso", conn_type="wasb", extra=SAS), "its extra is not JSON"),
@@ -432,6 +494,23 @@ ERRORS: dict[str, tuple[Connection, str]] = {
     "cloud": (
         conn("azure", {"tenantId": "t", "cloud_environment": "AzureGermanCloud"}, **PRINCIPAL),
         "'Azure Cloud Environment'.*is none of 'AzurePublicCloud', 'AzureUSGovernment', 'AzureChinaCloud'",
+    ),
+    "workspace: no secret": (
+        conn("azureml_workspace", {"tenant_id": "t"}, login="app"),
+        r"lacks 'Client secret' \(password\), which a service principal needs; .* chosen by 'Client ID' \(login\)",
+    ),
+    "workspace: no tenant": (conn("azureml_workspace", **PRINCIPAL), r"lacks 'Tenant ID' \(extra 'tenant_id'\)"),
+    "workspace: no client": (
+        conn("azureml_workspace", {"tenant_id": "t", "certificate_path": "/run/app.pem"}, password=SECRET),
+        r"lacks 'Client ID' \(login\), which a certificate needs",
+    ),
+    "workspace: cloud": (
+        conn("azureml_workspace", {"cloud_environment": "AzureGermanCloud"}),
+        "'Azure cloud environment'.*is none of 'AzurePublicCloud'",
+    ),
+    "workspace: login service": (
+        conn("azureml_workspace", {"tenant_id": "t", "authority": "http://login.example"}, **PRINCIPAL),
+        "'Login service'.*is no host name or https URL of one",
     ),
     "identity": (conn("wasb", {"identity": "system"}), "is none of 'default', 'managed', 'workload'"),
     "auth config": (
@@ -493,6 +572,9 @@ def test_no_access_shows_its_secret() -> None:
         (AccessToken("ey.J.x"), {"ey.J.x"}),
         (Identity("managed", "mi"), set()),
         (Anonymous(), set()),
+        (Certificate("t", "app", content=PEM.encode()), {PEM}),
+        (Certificate("t", "app", path="/run/app.pem", password=SECRET), {SECRET}),
+        (RenewedSas(lambda: SAS), set()),
     ],
 )
 def test_secrets_of(credential: Credential, secrets: set[str]) -> None:
@@ -510,7 +592,8 @@ def test_clouds_are_azure_identitys() -> None:
 
 @pytest.mark.parametrize("name", [name for name in CONNECTION_TYPES if name != "generic"])
 def test_labels_are_those_of_the_official_form(name: str) -> None:
-    forms = {form["connection-type"]: form for form in get_provider_info()["connection-types"]}
+    infos = (get_provider_info(), our_provider_info())
+    forms = {form["connection-type"]: form for info in infos for form in info["connection-types"]}
     form, declared = forms[name], CONNECTION_TYPES[name]
     labels = dict(form["ui-field-behaviour"]["relabeling"])
     labels |= {key: field["label"] for key, field in form["conn-fields"].items()}

@@ -13,7 +13,7 @@ from airflow.sdk import Connection
 from sqlalchemy import make_url
 
 from airflow_azureml_datastores import AzureBlob, Datastore, LocalDirectory
-from airflow_azureml_datastores.errors import InvalidConnection, InvalidInput, Unsupported
+from airflow_azureml_datastores.errors import InvalidConnection, InvalidInput
 from airflow_azureml_datastores.hooks import AzureBlobHook, DatastoreHook, LocalWorkspaceHook, WorkspaceHook
 from airflow_azureml_datastores.hooks.workspace import _database_url as database_url
 from airflow_azureml_datastores.workspaces.local import LocalWorkspace
@@ -60,14 +60,13 @@ def test_connection_whose_default_datastore_is_gone(home: Path, tmp_path: Path) 
     assert str(tmp_path / "lake") in message
 
 
-def test_connection_of_an_azure_ml_workspace(connect: Connect) -> None:
-    connect("azureml_workspace", password="s3cret", extra={"workspace_name": "ml"})
-    ok, message = WorkspaceHook("ws").test_connection()
-    assert not ok
-    assert message.startswith("connection 'ws': workspaces of type 'azureml_workspace' (Azure ML itself) are not supp")
-    assert message.endswith("use a connection of type 'azureml_local_workspace'.")
-    with pytest.raises(Unsupported):
-        WorkspaceHook("ws").list()
+def test_connection_of_an_azure_ml_workspace_that_lacks_a_field(connect: Connect) -> None:
+    connect("azureml_workspace", password="s3cret", extra={"workspace_name": "ml-prod"})
+    assert WorkspaceHook("ws").test_connection() == (
+        False,
+        "connection 'ws' (type 'azureml_workspace') lacks 'Subscription ID' (extra 'subscription_id'), which says "
+        "where the Azure ML workspace is.",
+    )
 
 
 def test_missing_connection() -> None:
