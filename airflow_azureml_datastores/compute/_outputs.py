@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_azureml_datastores.core.experiment import ExperimentRun, Output, check_binding_names
@@ -12,7 +12,7 @@ from airflow_azureml_datastores.core.manifest import MANIFEST, Entry, Manifest
 from airflow_azureml_datastores.core.place import OpenDatastore, Place, open_place
 from airflow_azureml_datastores.core.uri import DatastoreUri, parse_datastore_uri, quote_path
 from airflow_azureml_datastores.errors import ExperimentFailed, InvalidInput
-from airflow_azureml_datastores.transfer.delivery import Delivery
+from airflow_azureml_datastores.transfer.delivery import Delivery, check_folder
 from airflow_azureml_datastores.transfer.engine import delete_all
 from airflow_azureml_datastores.transfer.progress import Say, human_count, human_size
 from airflow_azureml_datastores.transfer.publish import check_disjoint, prepare_publish
@@ -41,6 +41,7 @@ class Outputs:
         """Find out what would go wrong, before anything happens.
 
         :raises InvalidInput: a name or target is wrong, two targets overlap, or ``metrics`` names no file.
+        :raises UnsafePath: a target's datastore cannot hold it.
         :raises DatastoreNotFound: a target is in a datastore that is not registered.
         """
         check_binding_names("output", self.outputs)
@@ -49,7 +50,10 @@ class Outputs:
         ):
             raise InvalidInput(f"metrics={self.metrics!r} has to name an output of type 'uri_file'.")
         named = {name: output for name, output in self.outputs.items() if output.path is not None}
-        check_disjoint({name: self.place(name) if o.mode == "direct" else self._target(o) for name, o in named.items()})
+        targets = {name: self.place(name) if o.mode == "direct" else self._target(o) for name, o in named.items()}
+        check_disjoint(targets)
+        for name, target in targets.items():
+            self._check_target(target, named[name])
 
     def file_name(self, name: str) -> str:
         """What the file of a ``uri_file`` output is called: as its path says, or else as the output."""
@@ -88,6 +92,12 @@ class Outputs:
         metrics = read_metrics(self.metrics, written[self.metrics]) if self.metrics is not None else {}
         work = {name: self._prepare(name, source, name in (local or {})) for name, source in written.items()}
         return lambda: {"outputs": {name: deliver() for name, deliver in work.items()}, "metrics": metrics}
+
+    def _check_target(self, target: Place, output: Output) -> None:
+        if output.type == "uri_file" and target.path and not target.path.endswith("/"):
+            target.store.check_path(target.path)
+            target = replace(target, path=target.path.rpartition("/")[0])
+        check_folder(target.folder())
 
     def _find(self, name: str) -> Source:
         place = self.place(name)

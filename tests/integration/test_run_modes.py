@@ -21,7 +21,7 @@ from airflow_azureml_datastores.core.experiment import ExperimentRun, Input, Out
 from airflow_azureml_datastores.core.manifest import Manifest
 from airflow_azureml_datastores.core.place import OpenDatastore, Place
 from airflow_azureml_datastores.core.store import FileStore
-from airflow_azureml_datastores.errors import ExperimentFailed, InvalidInput, TransferIncomplete
+from airflow_azureml_datastores.errors import ExperimentFailed, InvalidInput, TransferIncomplete, UnsafePath
 from airflow_azureml_datastores.transfer.ingest import ingest
 from airflow_azureml_datastores.transfer.source import from_manifest, read_manifest
 from tests.integration.mounts import require_mounts
@@ -224,6 +224,20 @@ def test_nothing_is_left_of_a_mounted_output_if_the_command_fails(bench: Bench) 
     ):
         with pytest.raises(ExperimentFailed):
             bench.run(command, outputs=outputs)
+        assert bench.get() == {"published/kept": b"before"}
+        bench.assert_left_nothing()
+
+
+@pytest.mark.parametrize("mode", ["upload", "rw_mount"])
+def test_no_output_is_delivered_unless_all_can_be(servers: Servers, mode: Any) -> None:
+    """A name that the disk takes and the service does not."""
+    with make_bench(servers, "blob") as bench:
+        bench.put(published__kept=b"before")
+        with pytest.raises(UnsafePath):
+            bench.run(
+                "touch ${{outputs.a}}/whole ${{outputs.b}}/whole ${{outputs.c}}/$'carriage\\rreturn'",
+                outputs={"a": Output(f"{LAKE}/published/", mode=mode), "b": Output(mode=mode), "c": Output()},
+            )
         assert bench.get() == {"published/kept": b"before"}
         bench.assert_left_nothing()
 

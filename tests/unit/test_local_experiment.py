@@ -18,6 +18,7 @@ from airflow_azureml_datastores.errors import (
     InvalidUri,
     MissingExtra,
     NoData,
+    UnsafePath,
     Unsupported,
 )
 from airflow_azureml_datastores.stores.local_directory import LocalDirectory
@@ -38,6 +39,9 @@ class Refusal:
         ({"outputs": {"y": Output("azureml://datastores/nowhere/paths/y/")}}, DatastoreNotFound),
         ({"outputs": {"y": Output("azureml://datastores/store/y/")}}, InvalidUri),
         ({"outputs": {"y": Output("azureml://datastores/store/paths/*/")}}, InvalidInput),
+        ({"outputs": {"y": Output("azureml://datastores/store/paths/.datastore/y", type="uri_file")}}, UnsafePath),
+        ({"outputs": {"y": Output("azureml://datastores/store/paths/file/y/")}}, InvalidInput),
+        ({"outputs": {"y": Output("azureml://datastores/store/paths/file/y", type="uri_file")}}, InvalidInput),
         ({"inputs": {"x": "azureml://datastores/nowhere/paths/x"}}, DatastoreNotFound),
         ({"inputs": {"x": Input("missing/")}}, NoData),
         ({"inputs": {"x": Input("missing/", mode="copy")}}, InvalidInput),
@@ -55,6 +59,7 @@ class Refusal:
 )
 def test_wrong_before_the_command(wrong: dict[str, object], error: type[DatastoresError], tmp_path: Path) -> None:
     store = LocalDirectory(str(tmp_path)).open(Anonymous())
+    store.write("file", [])
 
     def open_datastore(name: str | None) -> Place:
         if name not in (None, "store"):
@@ -65,7 +70,7 @@ def test_wrong_before_the_command(wrong: dict[str, object], error: type[Datastor
     run = ExperimentRun("experiment", "run")
     with pytest.raises(error):
         LocalExperiment(open_datastore, run, say=print, on_line=print, **given).execute(Refusal())  # type: ignore[arg-type]
-    assert list(store.list()) == []
+    assert [info.path for info in store.list()] == ["file"]
 
 
 class TestModesThatNeedAMount:
