@@ -146,7 +146,9 @@ class ArmClient:
             if seen >= _MOST_PAGES:
                 raise Unavailable(f"{self.name}: the list of {path} does not end [GET {path}].")
             # Its host may be another name of the same service, but the token is for this one.
-            parts = urlsplit(following)
+            parts = urlsplit(str(following))
+            if not parts.path.startswith("/"):
+                raise self.errors.of_nonsense(f"GET {path}")
             answer = self.send("GET", f"{self.base}{parts.path}?{parts.query}", None)
 
     def url(self, path: str) -> str:
