@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from airflow_azureml_datastores.core.data_asset import DataAsset
     from airflow_azureml_datastores.core.datastore import Datastore
     from airflow_azureml_datastores.core.experiment import Input, Output
     from airflow_azureml_datastores.stores.azure_blob import AzureBlob
     from airflow_azureml_datastores.stores.local_directory import LocalDirectory
 
 _PUBLIC = {
+    "DataAsset": "core.data_asset",
     "Datastore": "core.datastore",
     "Input": "core.experiment",
     "Output": "core.experiment",
@@ -24,7 +26,7 @@ _PUBLIC = {
     "LocalDirectory": "stores.local_directory",
 }
 
-__all__ = ["AzureBlob", "Datastore", "Input", "LocalDirectory", "Output", "__version__"]
+__all__ = ["AzureBlob", "DataAsset", "Datastore", "Input", "LocalDirectory", "Output", "__version__"]
 
 
 def __getattr__(name: str) -> Any:

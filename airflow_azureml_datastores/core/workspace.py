@@ -82,6 +82,7 @@ class Workspace(Protocol):
         """A version of a data asset; None is the latest.
 
         :raises DataAssetNotFound: there is none; near ones are suggested.
+        :raises Changed: its path has been registered with other content since, so that the version's own is gone.
         """
         ...
 

@@ -25,6 +25,7 @@ from airflow_azureml_datastores.core.place import Place
 from airflow_azureml_datastores.core.uri import DataAssetUri, DatastoreUri, JobOutputUri, parse_uri, quote_path
 from airflow_azureml_datastores.core.workspace import Registered, Workspace
 from airflow_azureml_datastores.errors import DatastoresError, InvalidConnection, InvalidUri
+from airflow_azureml_datastores.hooks._data_places import place_of
 from airflow_azureml_datastores.hooks.azureml import azureml_workspace
 from airflow_azureml_datastores.hooks.connections import access_of, secrets_of
 
@@ -115,22 +116,37 @@ class WorkspaceHook(BaseHook):
         """Register a version of data, unless the same content is a version already. Returns it with its number."""
         return self.workspace.register_data(asset)
 
+    def pin(self, text: str) -> str:
+        """A data asset's latest version by its number, as text: ``azureml:<name>:<version>``; other texts stay.
+
+        :raises InvalidUri: it is malformed.
+        :raises DataAssetNotFound: there is no such data asset.
+        """
+        if not isinstance(text, str) or not text.startswith("azureml:"):
+            return text
+        match parse_uri(text):
+            case DataAssetUri(name, None, "latest"):
+                return self.workspace.get_data(name).uri
+            case DataAssetUri(label=str()):
+                raise InvalidUri(f"{text!r}: the only label of a data asset is 'latest'.")
+        return text
+
     def resolve(self, text: str) -> str:
         """Any of Azure ML's URIs as one of a place in a datastore of this workspace; other texts stay as they are.
 
         The long form loses this workspace's name, a data asset and a job's output become the place where they are.
 
-        :raises InvalidUri: it is malformed, or of another workspace.
+        :raises InvalidUri: it is malformed, or of another workspace, or a data asset is in no registered datastore.
         :raises DataAssetNotFound: there is no such data asset.
+        :raises Changed: the data asset's path has been registered with other content since.
         :raises NotFound: there is no such job, or it has no such output.
         """
         if not isinstance(text, str) or not text.startswith("azureml:"):
             return text
-        match parse_uri(text):
-            case DataAssetUri(name, version, label):
-                if label not in (None, "latest"):
-                    raise InvalidUri(f"{text!r}: the only label of a data asset is 'latest'.")
-                return self.resolve(self.workspace.get_data(name, version).path)
+        match parse_uri(self.pin(text)):
+            case DataAssetUri(name, version):
+                asset = self.workspace.get_data(name, version)
+                return self.resolve(place_of(asset, self.workspace.list))
             case JobOutputUri(job, output, path):
                 base = self.resolve(self.workspace.job_output(job, output))
                 return f"{base.rstrip('/')}/{quote_path(path)}" if path else base

@@ -8,17 +8,25 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
-from airflow_azureml_datastores.core.experiment import IngestMode, Input
+from airflow_azureml_datastores.core.data_asset import DataAsset
+from airflow_azureml_datastores.core.experiment import IngestMode, Input, as_input
 from airflow_azureml_datastores.core.manifest import MANIFEST
 from airflow_azureml_datastores.core.place import Place, open_place
 from airflow_azureml_datastores.core.uri import parse_datastore_uri
 from airflow_azureml_datastores.errors import AlreadyTaken, InvalidInput
 from airflow_azureml_datastores.hooks.workspace import WorkspaceHook
 from airflow_azureml_datastores.operators._base import WorkspaceOperator, experiment_run, task_name
+from airflow_azureml_datastores.operators._data_assets import (
+    assets_to_register,
+    check_fits,
+    named_source,
+    register,
+    target_uri,
+)
 from airflow_azureml_datastores.transfer.cursors import transfer_record
 from airflow_azureml_datastores.transfer.ingest import ingest
 from airflow_azureml_datastores.transfer.publish import Policy, check_disjoint, prepare_publish
-from airflow_azureml_datastores.transfer.source import from_manifest, read_manifest
+from airflow_azureml_datastores.transfer.source import Source, from_manifest, read_manifest
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
@@ -34,17 +42,20 @@ class IngestToExperimentOperator(WorkspaceOperator):
     faster with all of its files, the task is skipped.
 
     :param experiment: the experiment's name.
-    :param inputs: name -> ``azureml://`` URI, a path or glob in the default datastore, an ``Input``, or what a
-        ``NewDataSensor`` returned.
+    :param inputs: name -> ``azureml://`` URI, a data asset (``azureml:<name>:<version>`` or ``…@latest``), a path or
+        glob in the default datastore, an ``Input``, or what a ``NewDataSensor`` returned.
     :param mode: ``copy`` or ``direct``, for inputs that name none.
     :param run: name of the run; None derives it from the DAG run.
+    :param assets: name of an input -> the data asset that it becomes a version of, once all inputs have arrived: its
+        name, or a ``DataAsset`` with description, tags or the type ``mltable``. The same content again is the same
+        version.
     :param workspace_conn_id: id of the workspace's connection.
 
     Returns ``experiment``, ``run`` and ``inputs``: per input ``uri``, ``type``, ``files``, ``bytes``, ``manifest``
-    (URI), ``mode``, ``source`` and ``unchanged``.
+    (URI), ``mode``, ``source``, ``unchanged`` and, if it became one, ``asset`` (``azureml:<name>:<version>``).
     """
 
-    template_fields: Sequence[str] = ("experiment", "inputs", "mode", "run", "workspace_conn_id")
+    template_fields: Sequence[str] = ("experiment", "inputs", "mode", "run", "assets", "workspace_conn_id")
 
     def __init__(
         self,
@@ -53,6 +64,7 @@ class IngestToExperimentOperator(WorkspaceOperator):
         inputs: Mapping[str, str | Input | Mapping[str, Any] | XComArg],
         mode: IngestMode = "copy",
         run: str | None = None,
+        assets: Mapping[str, str | DataAsset] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -60,15 +72,45 @@ class IngestToExperimentOperator(WorkspaceOperator):
         self.inputs = inputs
         self.mode = mode
         self.run = run
+        self.assets = assets
 
     def execute(self, context: Context) -> dict[str, Any]:
         run = experiment_run(self.experiment, self.run, context)
+        assets = assets_to_register(self.assets, "input", self.inputs)
+
+        def check(name: str, mode: IngestMode, source: Source) -> None:
+            if name in assets:
+                check_fits(name, assets[name], source, single=source.single)
+                if mode == "direct":
+                    _check_whole(name, self.inputs[name], source)
+
         with self.workspace_hook() as hook:
+            sources = {name: named_source(hook, value) for name, value in self.inputs.items()}
             try:
-                results = ingest(hook.open, run, self.inputs, say=self.log.info, default_mode=self.mode)
+                results = ingest(
+                    hook.open,
+                    run,
+                    {name: source for name, (source, _) in sources.items()},
+                    say=self.log.info,
+                    default_mode=self.mode,
+                    named={name: named for name, (_, named) in sources.items() if named is not None},
+                    check=check,
+                )
             except AlreadyTaken as taken:
                 raise AirflowSkipException(str(taken)) from taken
+            for name, asset in assets.items():
+                results[name]["asset"] = register(hook, asset, results[name])
+                self.log.info("Input %r is data asset %s.", name, results[name]["asset"])
         return {"experiment": run.experiment, "run": run.run, "inputs": results}
+
+
+def _check_whole(name: str, value: Any, source: Source) -> None:
+    """:raises InvalidInput: an input that stays where it is is only a part of its folder."""
+    if not isinstance(as_input(value, name), Input) or parse_datastore_uri(source.uri).pattern:
+        raise InvalidInput(
+            f"input {name!r} is a part of {source.folder.uri} and stays where it is, so it cannot become a data asset, "
+            f"which is a whole folder or a file: ingest it with mode 'copy', or name the folder."
+        )
 
 
 class PublishOutputsOperator(WorkspaceOperator):
@@ -81,20 +123,31 @@ class PublishOutputsOperator(WorkspaceOperator):
         output a path without a trailing slash is the file's new name.
     :param policy: if there is data at a target: ``fail``, ``overwrite`` (it is gone afterwards) or ``merge`` (files of
         the same name are replaced, the others stay).
+    :param assets: name of an output -> the data asset that the published file or folder becomes a version of, once all
+        outputs are published: its name, or a ``DataAsset`` with description, tags or the type ``mltable``. The same
+        content again is the same version.
     :param workspace_conn_id: id of the workspace's connection.
 
-    Returns per output ``uri``, ``files``, ``bytes`` and ``manifest`` (URI).
+    Returns per output ``uri``, ``files``, ``bytes``, ``manifest`` (URI) and, if it became one, ``asset``
+    (``azureml:<name>:<version>``).
     """
 
-    template_fields: Sequence[str] = ("run", "outputs", "policy", "workspace_conn_id")
+    template_fields: Sequence[str] = ("run", "outputs", "policy", "assets", "workspace_conn_id")
 
     def __init__(
-        self, *, run: Mapping[str, Any] | XComArg, outputs: Mapping[str, str], policy: Policy = "fail", **kwargs: Any
+        self,
+        *,
+        run: Mapping[str, Any] | XComArg,
+        outputs: Mapping[str, str],
+        policy: Policy = "fail",
+        assets: Mapping[str, str | DataAsset] | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.run: Any = run
         self.outputs = outputs
         self.policy = policy
+        self.assets = assets
 
     def execute(self, context: Context) -> dict[str, Any]:
         produced = self.run.get("outputs") if isinstance(self.run, Mapping) else None
@@ -105,18 +158,36 @@ class PublishOutputsOperator(WorkspaceOperator):
                 raise InvalidInput(f"the run has no output {name!r}; its outputs: {', '.join(sorted(produced))}.")
         if not self.outputs:
             raise InvalidInput(f"no outputs are named to publish; the run's outputs: {', '.join(sorted(produced))}.")
+        assets = assets_to_register(self.assets, "output", self.outputs)
         with self.workspace_hook() as hook:
-            targets = {name: open_place(hook.open, parse_datastore_uri(text)) for name, text in self.outputs.items()}
+            uris = {name: parse_datastore_uri(target_uri(hook, text)) for name, text in self.outputs.items()}
+            targets = {name: open_place(hook.open, uri) for name, uri in uris.items()}
             check_disjoint(targets)
-            work = {name: self._prepare(hook, name, produced[name], targets[name], context) for name in targets}
-            return {name: publish() for name, publish in work.items()}
+            work = {
+                name: self._prepare(hook, name, produced[name], targets[name], assets.get(name), context)
+                for name in targets
+            }
+            results = {name: publish() for name, publish in work.items()}
+            for name, asset in assets.items():
+                results[name]["asset"] = register(hook, asset, results[name], produced[name]["manifest"])
+                self.log.info("Output %r is data asset %s.", name, results[name]["asset"])
+            return results
 
     def _prepare(
-        self, hook: WorkspaceHook, name: str, produced: Mapping[str, Any], target: Place, context: Context
+        self,
+        hook: WorkspaceHook,
+        name: str,
+        produced: Mapping[str, Any],
+        target: Place,
+        asset: DataAsset | None,
+        context: Context,
     ) -> Callable[[], dict[str, Any]]:
         """Check one output's publish; what is returned does it."""
         source = from_manifest(hook.open, read_manifest(hook.open, produced["manifest"]))
         source = replace(source, single=produced.get("type") == "uri_file")
+        as_file = source.single and bool(target.path) and not target.path.endswith("/")
+        if asset is not None:
+            check_fits(name, asset, source, single=as_file, beside=target if self.policy == "merge" else None)
         record = transfer_record(hook.open, f"{task_name(context)}/{name}")
         publish = prepare_publish(
             source,
@@ -128,7 +199,6 @@ class PublishOutputsOperator(WorkspaceOperator):
             origin={key: str(self.run[key]) for key in ("experiment", "run") if key in self.run},
             record=record,
         )
-        as_file = source.single and bool(target.path) and not target.path.endswith("/")
 
         def run() -> dict[str, Any]:
             manifest = publish()

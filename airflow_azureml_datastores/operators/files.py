@@ -11,6 +11,7 @@ from airflow_azureml_datastores.core.uri import parse_datastore_uri
 from airflow_azureml_datastores.hooks.local_files import local_folder, local_source
 from airflow_azureml_datastores.hooks.workspace import WorkspaceHook
 from airflow_azureml_datastores.operators._base import WorkspaceOperator, task_name
+from airflow_azureml_datastores.operators._data_assets import named_source, target_uri
 from airflow_azureml_datastores.transfer.copy import prepare_copy
 from airflow_azureml_datastores.transfer.cursors import transfer_record
 from airflow_azureml_datastores.transfer.source import Source, find_source
@@ -29,7 +30,10 @@ class _CopyOperator(WorkspaceOperator):
         self.overwrite = overwrite
         self.allow_empty = allow_empty
 
-    def copy(self, hook: WorkspaceHook, source: Source, target: Place, context: Context) -> dict[str, Any]:
+    def copy(
+        self, hook: WorkspaceHook, source: Source, target: Place, context: Context, named: str | None = None
+    ) -> dict[str, Any]:
+        """:param named: the data asset or job's output that the source was given as."""
         record = transfer_record(hook.open, task_name(context))
         manifest: Manifest = prepare_copy(
             source,
@@ -39,10 +43,10 @@ class _CopyOperator(WorkspaceOperator):
             overwrite=self.overwrite,
             allow_empty=self.allow_empty,
             record=record,
-            origin={"task": task_name(context)},
+            origin={"task": task_name(context)} | ({"asset": named} if named is not None else {}),
         )()
         return {
-            "source": source.uri,
+            "source": named or source.uri,
             "uri": target.uri,
             "files": manifest.files,
             "bytes": manifest.size,
@@ -53,7 +57,8 @@ class _CopyOperator(WorkspaceOperator):
 class CopyDatastoreOperator(_CopyOperator):
     """Copy files from a datastore to a datastore: inside the service where it can do that, else through the worker.
 
-    :param source: ``azureml://`` URI of a file, folder or glob; a plain path is in the default datastore.
+    :param source: ``azureml://`` URI of a file, folder or glob, or a data asset (``azureml:<name>:<version>`` or
+        ``…@latest``); a plain path is in the default datastore.
     :param target: ``azureml://`` URI of a folder, or for a single file its new name.
     :param overwrite: replace files of the same name; otherwise they are an error before anything moves.
     :param allow_empty: whether a source without files is acceptable.
@@ -71,8 +76,10 @@ class CopyDatastoreOperator(_CopyOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         with self.workspace_hook() as hook:
-            source = find_source(hook.open, parse_datastore_uri(self.source), records=True)
-            return self.copy(hook, source, open_place(hook.open, parse_datastore_uri(self.target)), context)
+            text, named = named_source(hook, self.source)
+            source = find_source(hook.open, parse_datastore_uri(text), records=True)
+            target = open_place(hook.open, parse_datastore_uri(target_uri(hook, self.target)))
+            return self.copy(hook, source, target, context, named)
 
 
 class UploadToDatastoreOperator(_CopyOperator):
@@ -97,13 +104,15 @@ class UploadToDatastoreOperator(_CopyOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         with self.workspace_hook() as hook, local_source(self.local_path) as source:
-            return self.copy(hook, source, open_place(hook.open, parse_datastore_uri(self.target)), context)
+            target = open_place(hook.open, parse_datastore_uri(target_uri(hook, self.target)))
+            return self.copy(hook, source, target, context)
 
 
 class DownloadFromDatastoreOperator(_CopyOperator):
     """Copy files of a datastore to the worker.
 
-    :param source: ``azureml://`` URI of a file, folder or glob; a plain path is in the default datastore.
+    :param source: ``azureml://`` URI of a file, folder or glob, or a data asset (``azureml:<name>:<version>`` or
+        ``…@latest``); a plain path is in the default datastore.
     :param local_path: a folder on the worker, which is made if need be.
     :param overwrite: replace files of the same name; otherwise they are an error before anything moves.
     :param allow_empty: whether a source without files is acceptable.
@@ -122,6 +131,7 @@ class DownloadFromDatastoreOperator(_CopyOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         with self.workspace_hook() as hook:
-            source = find_source(hook.open, parse_datastore_uri(self.source), records=True)
+            text, named = named_source(hook, self.source)
+            source = find_source(hook.open, parse_datastore_uri(text), records=True)
             with local_folder(self.local_path) as target:
-                return self.copy(hook, source, target, context)
+                return self.copy(hook, source, target, context, named)

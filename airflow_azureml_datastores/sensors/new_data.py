@@ -13,6 +13,7 @@ from airflow_azureml_datastores.core.duration import seconds
 from airflow_azureml_datastores.core.experiment import Input, unique_slug
 from airflow_azureml_datastores.hooks.workspace import WorkspaceHook
 from airflow_azureml_datastores.operators._base import RendersValues, task_name
+from airflow_azureml_datastores.operators._data_assets import named_source
 from airflow_azureml_datastores.transfer.ingest import input_uri
 from airflow_azureml_datastores.transfer.watch import Watch
 from airflow_azureml_datastores.triggers.new_data import NewDataTrigger
@@ -28,7 +29,8 @@ class NewDataSensor(RendersValues, BaseSensorOperator):
     ``IngestToExperimentOperator`` that gets it, when it has succeeded: so nothing is lost or taken twice, whichever
     task dies in between. Clearing a run gives it its own batch again.
 
-    :param path: ``azureml://`` URI or path of a folder, file or glob.
+    :param path: ``azureml://`` URI or path of a folder, file or glob, or a data asset (``azureml:<name>:<version>`` or
+        ``…@latest``, which is followed from version to version).
     :param datastore: the datastore that a plain path is in; None is the workspace's default.
     :param min_files: how many new files make a batch.
     :param stable_for: for how long none of the new files may have changed, by the store's times: seconds, a
@@ -76,8 +78,8 @@ class NewDataSensor(RendersValues, BaseSensorOperator):
         self.workspace_conn_id = workspace_conn_id
 
     def poke(self, context: Context) -> PokeReturnValue:
-        watch = self._watch(context)
         with WorkspaceHook(self.workspace_conn_id) as hook:
+            watch, _ = self._watch(hook, context)
             files, told = watch.look(hook.open, datetime.now(UTC))
             self.log.info("%s", told)
             if not files:
@@ -98,21 +100,27 @@ class NewDataSensor(RendersValues, BaseSensorOperator):
         found = self.poke(context)
         if not found.is_done:
             deadline = deadline or datetime.now(UTC).timestamp() + self.timeout
+            with WorkspaceHook(self.workspace_conn_id) as hook:
+                watch, asset = self._watch(hook, context)
             self.defer(
-                trigger=NewDataTrigger(self.workspace_conn_id, self._watch(context), self.poke_interval),
+                trigger=NewDataTrigger(self.workspace_conn_id, watch, self.poke_interval, asset),
                 method_name="resume",
                 kwargs={"deadline": deadline},
                 timeout=timedelta(seconds=max(deadline - datetime.now(UTC).timestamp(), 0)),
             )
         return found.xcom_value
 
-    def _watch(self, context: Context) -> Watch:
+    def _watch(self, hook: WorkspaceHook, context: Context) -> tuple[Watch, str | None]:
+        """What to look for, and the data asset that its place was given as."""
         ti = context["ti"]
-        return Watch(
-            uri=str(input_uri(Input(self.path, self.datastore or None))),
+        source, named = named_source(hook, Input(self.path, self.datastore or None))
+        watch = Watch(
+            uri=str(input_uri(source)),
             consumer=self.consumer or f"{ti.dag_id}.{ti.task_id}",
             batch=unique_slug(ti.run_id, task_name(context)),
             min_files=int(self.min_files),
             stable_for=seconds(self.stable_for),
             done_marker=self.done_marker or None,
+            asset=named,
         )
+        return watch, self.path if named is not None else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -24,6 +24,9 @@ from airflow_azureml_datastores.transfer.delivery import Delivery
 from airflow_azureml_datastores.transfer.progress import Say, human_count, human_size
 from airflow_azureml_datastores.transfer.source import Source, find_source, from_manifest, newest, read_manifest
 
+Check = Callable[[str, IngestMode, Source], None]
+"""Takes an input's name, its mode and its files."""
+
 
 @dataclass
 class _Ingest:
@@ -34,6 +37,12 @@ class _Ingest:
     delivery: Delivery
     consumer: str | None = None
     batch: str = ""
+    asset: str | None = None
+
+    def name_asset(self, asset: str) -> None:
+        """Remember the data asset or job's output that the source was given as."""
+        self.asset = asset
+        self.delivery.origin = {**self.delivery.origin, "asset": asset}
 
     def entries(self) -> list[Entry]:
         """Move the files, or just name them where they are."""
@@ -65,14 +74,18 @@ def ingest(
     *,
     say: Say,
     default_mode: IngestMode = "copy",
+    named: Mapping[str, str] | None = None,
+    check: Check = lambda name, mode, source: None,
 ) -> dict[str, dict[str, Any]]:
     """Bring inputs into a run. Interrupted at any point and called again, it goes on and ends the same.
 
     :param inputs: name -> URI, path, :class:`Input`, or what a sensor returned.
     :param say: takes progress lines.
     :param default_mode: the mode of inputs that name none.
+    :param named: name -> the data asset or job's output that the input was given as, for the records.
+    :param check: looks at each input that was found, before anything moves.
     :returns: per input ``uri``, ``type`` (``uri_folder`` or ``uri_file``), ``files``, ``bytes``, ``manifest`` (URI),
-        ``mode``, ``source`` and ``unchanged`` (files that were there already).
+        ``mode``, ``source`` (as ``named``, or the URI) and ``unchanged`` (files that were there already).
     :raises InvalidInput: an input is malformed, or source and target overlap.
     :raises NoData: a source is empty.
     :raises AlreadyTaken: other runs of the same consumer have taken all files of a batch.
@@ -84,6 +97,9 @@ def ingest(
     try:
         for name, value in inputs.items():
             works.append(_prepare(open_datastore, run, name, value, say, default_mode))
+            if named and name in named:
+                works[-1].name_asset(named[name])
+            check(name, works[-1].mode, works[-1].delivery.source)
         for work in works:
             if work.mode == "copy":
                 work.delivery.check()
@@ -100,7 +116,7 @@ def _prepare(
 ) -> _Ingest:
     given = as_input(value, name)
     mode: Any
-    consumer, batch = None, ""
+    consumer, batch, asset = None, "", None
     if isinstance(given, Input):
         mode = given.mode or default_mode
         source = find_source(open_datastore, input_uri(given))
@@ -113,6 +129,7 @@ def _prepare(
         listed = read_manifest(open_datastore, given["manifest"])
         source = from_manifest(open_datastore, listed)
         consumer, batch = listed.origin.get("consumer"), listed.origin.get("batch", "")
+        asset = listed.origin.get("asset")
         if consumer is not None:
             source = _untaken(open_datastore, source, consumer, batch)
     if mode not in get_args(IngestMode):
@@ -131,7 +148,10 @@ def _prepare(
         exclusive=True,
         origin={"experiment": run.experiment, "run": run.run, "input": name},
     )
-    return _Ingest(name, mode, delivery, consumer, batch)
+    work = _Ingest(name, mode, delivery, consumer, batch)
+    if asset is not None:
+        work.name_asset(asset)
+    return work
 
 
 def input_uri(given: Input) -> DatastoreUri:
@@ -200,6 +220,6 @@ def _result(work: _Ingest, manifest: Manifest) -> dict[str, Any]:
         "bytes": manifest.size,
         "manifest": record.uri,
         "mode": work.mode,
-        "source": manifest.source,
+        "source": work.asset or manifest.source,
         "unchanged": work.delivery.unchanged,
     }

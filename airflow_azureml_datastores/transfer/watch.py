@@ -27,6 +27,7 @@ class Watch:
     :param stable_for: seconds for which none of the new files may have changed.
     :param done_marker: name of a file that completes a folder; files count once it stands in their folder or one above,
         up to the watched one.
+    :param asset: the data asset that the place was given as, for the records.
     """
 
     uri: str
@@ -35,6 +36,7 @@ class Watch:
     min_files: int = 1
     stable_for: float = 0.0
     done_marker: str | None = None
+    asset: str | None = None
 
     @property
     def datastores(self) -> tuple[str | None, ...]:
@@ -82,7 +84,8 @@ class Watch:
         uri, root = self._open(open_datastore)
         folder = root.at(extent(root, uri).folder)
         entries = tuple(Entry(i.path[len(folder.path) :], i.size, i.etag, i.path, i.etag) for i in files)
-        manifest = Manifest(str(uri), folder.uri, entries, {"consumer": self.consumer, "batch": self.batch})
+        origin = {"consumer": self.consumer, "batch": self.batch} | ({"asset": self.asset} if self.asset else {})
+        manifest = Manifest(str(uri), folder.uri, entries, origin)
         place = state_place(open_datastore, f"batches/{unique_slug(self.consumer)}/{self.batch}.json")
         place.store.write(place.path, manifest.to_json())
         return {

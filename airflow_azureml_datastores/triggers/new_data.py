@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,27 +20,38 @@ class NewDataTrigger(BaseTrigger):
     :param workspace_conn_id: id of the workspace's connection.
     :param watch: what to look for, as a :class:`Watch` or its fields.
     :param poke_interval: seconds between looks.
+    :param asset: the data asset that is watched in place of the watch's own URI: at each look, the version that it
+        names then.
     """
 
-    def __init__(self, workspace_conn_id: str, watch: Watch | dict[str, Any], poke_interval: float = 60.0) -> None:
+    def __init__(
+        self,
+        workspace_conn_id: str,
+        watch: Watch | dict[str, Any],
+        poke_interval: float = 60.0,
+        asset: str | None = None,
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.workspace_conn_id = workspace_conn_id
         self.watch = watch if isinstance(watch, Watch) else Watch(**watch)
         self.poke_interval = poke_interval
+        self.asset = asset
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         return f"{type(self).__module__}.{type(self).__qualname__}", {
             "workspace_conn_id": self.workspace_conn_id,
             "watch": asdict(self.watch),
             "poke_interval": self.poke_interval,
+            "asset": self.asset,
         }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         hook = WorkspaceHook(self.workspace_conn_id)
-        await hook.aload(self.watch.datastores)
         try:
+            await hook.aload(self.watch.datastores)
             while True:
-                files, told = await asyncio.to_thread(self.watch.look, hook.open, datetime.now(UTC))
+                watch = await self._watch(hook)
+                files, told = await asyncio.to_thread(watch.look, hook.open, datetime.now(UTC))
                 self.log.info("%s", told)
                 if files:
                     yield TriggerEvent({"files": len(files)})
@@ -48,3 +59,13 @@ class NewDataTrigger(BaseTrigger):
                 await asyncio.sleep(self.poke_interval)
         finally:
             await asyncio.to_thread(hook.close)
+
+    async def _watch(self, hook: WorkspaceHook) -> Watch:
+        if self.asset is None:
+            return self.watch
+        uri = await asyncio.to_thread(hook.resolve, self.asset)
+        if uri == self.watch.uri:
+            return self.watch
+        watch = replace(self.watch, uri=uri)
+        await hook.aload(watch.datastores)
+        return watch

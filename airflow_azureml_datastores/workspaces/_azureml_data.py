@@ -23,6 +23,7 @@ from airflow_azureml_datastores.errors import (
 )
 from airflow_azureml_datastores.workspaces._arm import DATA, ArmClient, segment
 from airflow_azureml_datastores.workspaces._data_rules import (
+    check_is_there,
     check_same,
     check_type,
     checked,
@@ -64,16 +65,20 @@ class AzureMLData:
         """A version, an archived one too; None is what the service calls the latest.
 
         :raises DataAssetNotFound: there is none; near ones are suggested.
+        :raises Changed: its path has been registered with other content since.
         :raises Unsupported: its type is one that this version of the package does not know.
         """
         container = self._arm.find(_path(name), DATA) if _is_fit(name) else None
         if container is None:
             raise self._no_such_asset(name)
-        if version is None:
-            version = container["properties"].get("latestVersion") or self._latest(name)
-        found = self._find(name, version)
+        newest = container["properties"].get("latestVersion") or self._latest(name)
+        found = self._find(name, newest if version is None else version)
+        if version is None and found is not None:
+            return found
+        versions = self._versions(name)
         if found is None:
-            raise no_such_version(name, version, self._arm.name, self._versions(name).names)
+            raise no_such_version(name, version or newest, self._arm.name, versions.names)
+        check_is_there(found, versions.assets, self._arm.name)
         return found
 
     def register(self, asset: DataAsset) -> DataAsset:

@@ -12,7 +12,7 @@ from typing import Any
 from airflow_azureml_datastores.core.data_asset import DataAsset
 from airflow_azureml_datastores.core.template import is_unrendered
 from airflow_azureml_datastores.core.uri import DatastoreUri, parse_uri
-from airflow_azureml_datastores.errors import DataAssetNotFound, InvalidInput, InvalidUri
+from airflow_azureml_datastores.errors import Changed, DataAssetNotFound, InvalidInput, InvalidUri
 from airflow_azureml_datastores.workspaces._definition import looks_secret
 
 # What Azure ML takes beside azureml://: learn.microsoft.com/azure/machine-learning/how-to-create-data-assets
@@ -61,7 +61,7 @@ def _checked_path(asset: DataAsset, default_datastore: Callable[[], str]) -> str
 
 
 def check_type(asset: DataAsset, versions: Sequence[DataAsset], workspace: str) -> None:
-    """:raises InvalidInput: the versions that are there are of another type; as in Azure ML, all of a name are alike."""
+    """:raises InvalidInput: those that are there are of another type; in Azure ML, too, all of a name are alike."""
     for version in versions[-1:]:
         if version.type != asset.type:
             raise InvalidInput(
@@ -83,10 +83,23 @@ def same_content(
     registered_since: set[str] = set()
     for version in reversed(versions):
         if version.digest != asset.digest:
-            registered_since.add(version.path)
-        elif version.path not in registered_since and version not in archived:
+            registered_since.add(_place(version))
+        elif _place(version) not in registered_since and version not in archived:
             return version
     return None
+
+
+def check_is_there(asset: DataAsset, versions: Iterable[DataAsset], workspace: str) -> None:
+    """:raises Changed: the path of a version has been registered with other content since, so its own is gone.
+
+    :param versions: of that name, in the order in which they were registered.
+    """
+    there = [version for version in versions if version.digest and _place(version) == _place(asset)]
+    if asset.digest and there and there[-1].digest != asset.digest:
+        raise Changed(
+            f"the data of {asset.uri} in workspace {workspace} is gone: {asset.path} holds {there[-1].uri} now. Use "
+            f"that version; and register what is to stay readable from a path of its own."
+        )
 
 
 def check_same(asset: DataAsset, there: DataAsset, workspace: str) -> None:
@@ -104,6 +117,10 @@ def check_same(asset: DataAsset, there: DataAsset, workspace: str) -> None:
 def next_version(versions: Iterable[str]) -> str:
     """The highest number and one more, as Azure ML's ``nextVersion``; other versions don't count."""
     return str(max((int(version) for version in versions if _is_number(version)), default=0) + 1)
+
+
+def _place(asset: DataAsset) -> str:
+    return asset.path.rstrip("/")
 
 
 def _is_number(version: str) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from airflow_azureml_datastores.core.data_asset import DataAsset
 from airflow_azureml_datastores.errors import InvalidName
 from airflow_azureml_datastores.workspaces._data_rules import (
+    check_is_there,
     check_same,
     check_type,
     next_version,
@@ -25,6 +26,7 @@ def find(transaction: Transaction, name: str, version: str | None, workspace: st
 
     :param workspace: what messages call it.
     :raises DataAssetNotFound: there is none.
+    :raises Changed: its path has been registered with other content since.
     """
     versions = [asset for asset in _versions(transaction, name) if asset.name == name]
     if not versions:
@@ -34,6 +36,7 @@ def find(transaction: Transaction, name: str, version: str | None, workspace: st
         return versions[-1]
     for asset in versions:
         if asset.version == version:
+            check_is_there(asset, versions, workspace)
             return asset
     raise no_such_version(name, version, workspace, [str(asset.version) for asset in versions])
 
