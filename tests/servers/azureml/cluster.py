@@ -219,7 +219,9 @@ def _places(run: ClusterRun, scratch: Path) -> tuple[dict[str, str], dict[str, P
             places[name] = run.uri(name)
             continue
         written[name] = scratch / "outputs" / name
-        (written[name].parent if given.get("jobOutputType") == "uri_file" else written[name]).mkdir(parents=True)
+        (written[name].parent if given.get("jobOutputType") == "uri_file" else written[name]).mkdir(
+            parents=True, exist_ok=True
+        )
         places[name] = str(written[name])
     return places, written
 
