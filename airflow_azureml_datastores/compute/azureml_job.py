@@ -154,6 +154,8 @@ class JobExperiment:
                 f"compute {self.compute!r} needs an environment for the command: pass for example "
                 f"environment='azureml:<name>@latest' or a Docker image."
             )
+        if self.options.instance_count is not None and self.options.instance_count < 1:
+            raise InvalidInput(f"instance_count is {self.options.instance_count}: a job takes at least one machine.")
         found = JobInputs(self.workspace, self.open_datastore)
         inputs = found.find(self.inputs)
         outputs = {name: self._output(name, found) for name in self.outputs}

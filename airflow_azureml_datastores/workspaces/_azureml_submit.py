@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import logging
 import os
@@ -39,26 +40,26 @@ def submit(spec: JobSpec, workspace: WorkspaceId, credential: Any, resource_mana
     :raises MissingExtra: azure-ai-ml is not installed.
     :raises azure.core.exceptions.AzureError: the service does not take the job.
     """
-    cloud = _CLOUDS[urlsplit(scope).netloc]
     with _undisturbed(resource_manager):
         try:
-            from azure.ai.ml import MLClient
+            import azure.ai.ml
             from marshmallow import ValidationError
         except ImportError:
             raise MissingExtra(f"compute={spec.compute!r}", "jobs") from None
-        try:
-            client = MLClient(
+        with _silent("azure", azure.ai.ml.__name__):
+            client = azure.ai.ml.MLClient(
                 credential,
                 workspace.subscription,
                 workspace.resource_group,
                 workspace.workspace,
                 show_progress=False,
                 enable_telemetry=False,
-                cloud=cloud,
+                cloud=_CLOUDS[urlsplit(scope).netloc],
             )
-            client.jobs.create_or_update(_command(spec))
-        except (ValidationError, TypeError, ValueError) as error:
-            raise InvalidInput(f"job {spec.name} cannot be made: {error}") from None
+            try:
+                client.jobs.create_or_update(_command(spec))
+            except (ValidationError, TypeError, ValueError) as error:
+                raise InvalidInput(f"job {spec.name} cannot be made: {error}") from None
 
 
 def _command(spec: JobSpec) -> Any:
@@ -91,29 +92,43 @@ def _environment(given: str | Mapping[str, Any]) -> Any:
     from azure.ai.ml.entities import Environment
 
     if isinstance(given, Mapping):
+        known = [name for name in inspect.signature(Environment).parameters if name != "kwargs"]
+        if unknown := sorted(given.keys() - {*known}):
+            raise InvalidInput(f"an environment has no field {unknown[0]!r}; it has: {', '.join(known)}.")
         return Environment(**given)
-    return given if given.startswith("azureml:") else Environment(image=given)
+    if given.startswith("azureml://"):  # one of a registry
+        return given
+    return given.removeprefix("azureml:") if given.startswith("azureml:") else Environment(image=given)
 
 
 @contextmanager
 def _undisturbed(resource_manager: str) -> Iterator[None]:
-    """Keep azure-ai-ml's progress bars, warnings and lines per request out of a task's log.
+    """Keep azure-ai-ml's progress bars and warnings out of a task's log.
 
     It takes Resource Manager's address from a variable of the environment, and leaves another one behind: both are as
     they were afterwards. Without git it does not send the address of whatever repository the worker was started in.
     """
     with _ONE_AT_A_TIME, warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-        azure = logging.getLogger("azure")
-        level, variables = azure.level, {name: os.environ.get(name) for name in (_ADDRESS, _CLOUD, _GIT)}
         warnings.simplefilter("ignore")
-        azure.setLevel(logging.ERROR)
-        os.environ[_ADDRESS] = resource_manager
-        os.environ[_GIT] = os.devnull
+        before = {name: os.environ.get(name) for name in (_ADDRESS, _CLOUD, _GIT)}
+        os.environ |= {_ADDRESS: resource_manager, _GIT: os.devnull}
         try:
             yield
         finally:
-            azure.setLevel(level)
-            for name, value in variables.items():
+            for name, value in before.items():
                 os.environ.pop(name, None)
                 if value is not None:
                     os.environ[name] = value
+
+
+@contextmanager
+def _silent(*loggers: str) -> Iterator[None]:
+    """Let these loggers tell of errors alone: azure-ai-ml's has a handler of its own, and a level."""
+    levels = {logger: logger.level for logger in map(logging.getLogger, loggers)}
+    for logger in levels:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in levels.items():
+            logger.setLevel(level)
