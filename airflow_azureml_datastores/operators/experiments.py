@@ -152,7 +152,10 @@ class PublishOutputsOperator(WorkspaceOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         produced = self.run.get("outputs") if isinstance(self.run, Mapping) else None
         if not produced:
-            raise InvalidInput("run has to be what a RunExperimentOperator returned, with at least one output.")
+            raise InvalidInput(
+                "run has to be what a RunExperimentOperator returned, with at least one output; of a @task.experiment "
+                "that is its XCom 'run': run=task[\"run\"]."
+            )
         for name in self.outputs:
             if name not in produced:
                 raise InvalidInput(f"the run has no output {name!r}; its outputs: {', '.join(sorted(produced))}.")

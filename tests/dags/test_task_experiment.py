@@ -17,6 +17,7 @@ import pytest
 from airflow.sdk import DAG, XComArg, task
 
 from airflow_azureml_datastores import Input, Output
+from airflow_azureml_datastores.compute._mount_system import is_mounted
 from airflow_azureml_datastores.core.data_asset import DataAsset
 from airflow_azureml_datastores.core.uri import parse_datastore_uri
 from airflow_azureml_datastores.errors import InvalidInput
@@ -211,6 +212,31 @@ def test_mapped_and_in_a_group(run: Run, workspace: WorkspaceHook, numbers: str)
     assert sorted(path.split("/")[1].rpartition("-")[2] for path in written) == ["0", "1"]
 
 
+def test_through_mounts(run: Run, workspace: WorkspaceHook, numbers: str) -> None:
+    require_mounts()
+
+    def fill() -> None:
+        @task.experiment(
+            inputs={"x": Input(f"{numbers}**/b", mode="ro_mount"), "live": Input("in/", mode="rw_mount")},
+            outputs={"y": Output(f"{BLOB}/out/", mode="rw_mount"), "f": Output(mode="rw_mount", type="uri_file")},
+            metrics="f",
+        )
+        def work(x: Path, live: Path, y: Path, f: Path) -> list[str]:
+            (live / "new").write_text("3")
+            (y / "deep").mkdir()
+            (y / "deep" / "b").write_bytes((x / "deep" / "b").read_bytes())
+            f.write_text('{"mounted": 1}')
+            return [str(file.relative_to(x)) for file in x.rglob("*") if file.is_file()]
+
+        work()
+
+    done = run(fill)
+    assert done["work"] == ["deep/b"]
+    assert read(workspace, numbers) == {"a": b"1", "deep/b": b"22", "new": b"3"}
+    assert read(workspace, f"{BLOB}/out/") == {"deep/b": b"22"}
+    assert xcom(done, "work", "run")["metrics"] == {"mounted": 1}
+
+
 @pytest.mark.parametrize("mode", ["upload", "rw_mount"])
 def test_nothing_is_published_if_it_raises(run: Run, workspace: WorkspaceHook, mode: Any, tmp_path: Path) -> None:
     if mode == "rw_mount":
@@ -330,8 +356,11 @@ def test_depends_on_what_its_inputs_come_from() -> None:
 
 
 @pytest.mark.usefixtures("workspace")
-def test_ends_when_its_task_is_killed(workspace_home: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", ["upload", "rw_mount"])
+def test_ends_when_its_task_is_killed(mode: str, workspace_home: Path, tmp_path: Path) -> None:
     """Airflow's own handler of SIGTERM calls ``on_kill`` and lets the function go on."""
+    if mode == "rw_mount":
+        require_mounts()
     script = tmp_path / "killed.py"
     script.write_text(
         textwrap.dedent(
@@ -341,8 +370,9 @@ def test_ends_when_its_task_is_killed(workspace_home: Path, tmp_path: Path) -> N
             from airflow.sdk import DAG, task
 
             with DAG("killed", schedule=None):
-                @task.experiment(outputs={{"y": None}})
+                @task.experiment(outputs={{"y": {{"mode": {mode!r}}}}})
                 def work(y: Path):
+                    (y / "half").touch()
                     Path({str(tmp_path)!r}, "folder").write_text(str(y))
                     Path({str(tmp_path)!r}, "begun").touch()
                     try:
@@ -373,3 +403,4 @@ def test_ends_when_its_task_is_killed(workspace_home: Path, tmp_path: Path) -> N
     assert list(tmp_path.glob("azureml-run-*")) == []
     assert Path((tmp_path / "folder").read_text()).is_relative_to(tmp_path)
     assert not (workspace_home / "workspaceblobstore" / "experiments").exists()
+    assert not is_mounted((tmp_path / "folder").read_text())
