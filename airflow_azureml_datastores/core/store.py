@@ -62,12 +62,14 @@ class Features:
     :param replace_directory: a whole folder can be made visible in one step.
     :param any_name: ``a//b``, leading and trailing slashes are names like any other.
     :param case_sensitive: names that differ in case are different names.
+    :param on_disk: objects are files of this machine, so that reading them takes no network of our own.
     """
 
     server_side_copy: bool = False
     replace_directory: bool = False
     any_name: bool = False
     case_sensitive: bool = True
+    on_disk: bool = False
 
 
 class FileStore(ABC):

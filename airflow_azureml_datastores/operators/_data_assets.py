@@ -8,11 +8,11 @@ from typing import Any
 
 from airflow_azureml_datastores.core.data_asset import DataAsset, DataType
 from airflow_azureml_datastores.core.experiment import Input
-from airflow_azureml_datastores.core.manifest import Manifest
 from airflow_azureml_datastores.core.place import Place
-from airflow_azureml_datastores.core.uri import DatastoreUri, parse_datastore_uri, parse_uri
+from airflow_azureml_datastores.core.uri import DatastoreUri, parse_uri
 from airflow_azureml_datastores.errors import InvalidInput, PathNotFound
 from airflow_azureml_datastores.hooks.workspace import WorkspaceHook
+from airflow_azureml_datastores.transfer.content import digest_of_content
 from airflow_azureml_datastores.transfer.source import Source, read_manifest
 
 MLTABLE = "MLTable"
@@ -106,23 +106,14 @@ def register(hook: WorkspaceHook, asset: DataAsset, delivered: Mapping[str, Any]
     """Register what was delivered. Returns the version's URI, the same whenever the content is.
 
     :param delivered: with ``uri`` and ``manifest``; a file's URI has no slash at its end.
-    :param sources: URI of the manifest of what was copied, for digests of what did not pass through this machine.
+    :param sources: URI of the manifest of what was copied.
     """
-    manifest = read_manifest(hook.open, delivered["manifest"])
-    if sources is not None:
-        manifest = _with_digests(manifest, read_manifest(hook.open, sources))
+    digest = digest_of_content(
+        hook.open,
+        read_manifest(hook.open, delivered["manifest"]),
+        read_manifest(hook.open, sources) if sources is not None else None,
+    )
     kind: DataType = "mltable" if asset.type == "mltable" else "uri_folder"
     if not delivered["uri"].endswith("/"):
         kind = "uri_file"
-    return hook.register_data(replace(asset, path=delivered["uri"], type=kind, digest=manifest.digest)).uri
-
-
-def _with_digests(manifest: Manifest, sources: Manifest) -> Manifest:
-    """A manifest with the digests that its sources' manifest has, where its own has none."""
-    folder = parse_datastore_uri(sources.target).path
-    digests = {(folder + entry.path, entry.etag): entry.digest for entry in sources.entries}
-    entries = (
-        replace(entry, digest=entry.digest or digests.get((entry.source, entry.source_etag), ""))
-        for entry in manifest.entries
-    )
-    return replace(manifest, entries=tuple(entries))
+    return hook.register_data(replace(asset, path=delivered["uri"], type=kind, digest=digest)).uri

@@ -128,7 +128,9 @@ class LocalDirectoryStore(FileStore):
     :param plain: leave it to the system when content gets onto the medium, and nothing of one's own behind.
     """
 
-    features = Features(server_side_copy=True, replace_directory=True, case_sensitive=sys.platform != "darwin")
+    features = Features(
+        server_side_copy=True, replace_directory=True, case_sensitive=sys.platform != "darwin", on_disk=True
+    )
 
     def __init__(self, root: str, *, plain: bool = False) -> None:
         self._plain = plain
