@@ -19,6 +19,7 @@ from uuid import uuid4
 import trustme
 
 from airflow_azureml_datastores.core.uri import WorkspaceId
+from tests.servers.azureml.azure_hosts import NAMES as AZURE_NAMES
 from tests.servers.azureml.datastores import create_container
 from tests.servers.azureml.entra import Entra, Principal
 from tests.servers.azureml.faults import ArmError, LoseResponse, Meanwhile, quota_exceeded, throttled
@@ -138,6 +139,16 @@ class AzureML:
         """The variables by which azure-identity finds the managed identity endpoint."""
         return {"IDENTITY_ENDPOINT": f"{self.plain_url}/msi/token", "IDENTITY_HEADER": self._entra.header}
 
+    @property
+    def azure_environment(self) -> dict[str, str]:
+        """The variables with which clients take this for Azure itself, by its own host names and through a proxy: no
+        authority, no address has to be given then. Other hosts are refused, so nothing gets out."""
+        return {
+            "HTTPS_PROXY": self.plain_url,
+            "NO_PROXY": "127.0.0.1,localhost",
+            "REQUESTS_CA_BUNDLE": str(self.ca),
+        }
+
     def plan(self, *faults: Fault) -> None:
         """Let things go wrong: :func:`throttled`, :func:`quota_exceeded`, :class:`ArmError`, ``LoseResponse``, and
         ``Meanwhile`` (something happens, or time passes, before the request is answered). ``match`` is searched in
@@ -168,7 +179,7 @@ def run_azureml() -> Iterator[AzureML]:
     """Run the stand-in on free loopback ports, in threads of this process."""
     authority = trustme.CA()
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1", "localhost").configure_cert(tls)
+    authority.issue_cert("127.0.0.1", "localhost", *AZURE_NAMES).configure_cert(tls)
     front = Front(Entra())
     with TemporaryDirectory(prefix="azureml-") as folder, serve(front, tls) as url, serve(front, None) as plain_url:
         ca = Path(folder, "ca.pem")

@@ -8,17 +8,21 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import jwt
 
+from tests.servers.azureml.azure_hosts import account, forward, is_known, tunnel
 from tests.servers.azureml.entra import Entra, Principal, TokenRefused
 from tests.servers.azureml.faults import ArmError, LoseResponse, Meanwhile, Plan
 from tests.servers.azureml.web import Refusal, Request, Response
 from tests.servers.azureml.workspace import PROVIDER, Workspace
+
+if TYPE_CHECKING:
+    from tests.servers.azurite import BlobService
 
 MANAGEMENT = re.compile(r"https://management\.(azure\.com|core\.windows\.net|usgovcloudapi\.net|chinacloudapi\.cn)")
 WORKSPACE = re.compile(
@@ -59,9 +63,13 @@ class Front:
         self.workspaces: dict[tuple[str, str, str], Workspace] = {}
         self.subscriptions: set[str] = set()
         self.groups: set[tuple[str, str]] = set()
+        self.blobs: dict[str, BlobService] = {}
+        self.tls_port = 0
 
     def add(self, workspace: Workspace) -> None:
         id = workspace.id
+        if workspace.blob is not None:
+            self.blobs[workspace.blob.account] = workspace.blob
         self.subscriptions.add(id.subscription.lower())
         self.groups.add((id.subscription.lower(), id.resource_group.lower()))
         self.workspaces[id.subscription.lower(), id.resource_group.lower(), id.workspace.lower()] = workspace
@@ -97,6 +105,8 @@ class Front:
         return response
 
     def _dispatch(self, request: Request, principal: list[Principal]) -> Response:
+        if storage := account(urlsplit(request.base).hostname or ""):
+            return forward(request, self.blobs.get(storage))
         for pattern, handler in (
             (r"/(?P<tenant>[^/]+)/v2\.0/\.well-known/openid-configuration", self._openid),
             (r"/(?P<tenant>[^/]+)/oauth2/v2\.0/token", self._token),
@@ -138,10 +148,7 @@ class Front:
                 "MissingApiVersionParameter",
                 "The api-version query parameter (?api-version=) is required for all requests.",
             )
-        asked = Request(
-            request.method, request.path, request.query, request.headers, request.content, request.base, who
-        )
-        return workspace.answer(asked, ("history" if history else "") + (found["rest"] or ""))
+        return workspace.answer(replace(request, principal=who), ("history" if history else "") + (found["rest"] or ""))
 
     def _authenticate(self, request: Request) -> tuple[Principal, str]:
         kind, _, token = request.headers.get("Authorization", "").partition(" ")
@@ -247,6 +254,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.headers,  # type: ignore[arg-type]
             content,
             f"{scheme}://{self.headers['Host']}",
+            self.path,
         )
         response = self.front.answer(request)
         if response is None:
@@ -263,6 +271,18 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
+
+    def do_CONNECT(self) -> None:
+        """As a proxy: only to the hosts that are played here, so that nothing gets out."""
+        self.close_connection = True
+        host, _, port = self.path.partition(":")
+        if not is_known(host) or port != "443":
+            self.front.seen.append(Seen(f"CONNECT {self.path}", "", "", 502, b"", time.monotonic()))
+            self.send_error(502)
+            return
+        self.send_response_only(200, "Connection established")
+        self.end_headers()
+        tunnel(self.connection, self.front.tls_port)
 
     do_GET = do_PUT = do_POST = do_PATCH = do_DELETE = do_HEAD = _serve
 
@@ -296,6 +316,8 @@ def serve(front: Front, tls: ssl.SSLContext | None) -> Iterator[str]:
     """Serve on a free loopback port; gives the address without a trailing slash."""
     handler = type("Handler", (_Handler,), {"front": front})
     server = _Server(handler, tls)
+    if tls is not None:
+        front.tls_port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever, name="azureml", daemon=True)
     thread.start()
     try:

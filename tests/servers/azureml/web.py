@@ -21,6 +21,7 @@ class Request:
     """A request as it came in.
 
     :param path: percent-encoded, without the query.
+    :param target: the path and query as they were sent.
     :param base: the server's address as the client wrote it, without a trailing slash.
     :param principal: who makes it, once the token has been checked.
     """
@@ -31,6 +32,7 @@ class Request:
     headers: Mapping[str, str]
     content: bytes
     base: str
+    target: str = ""
     principal: Principal | None = None
 
     def json(self) -> JSON:
