@@ -88,8 +88,9 @@ class ClusterRun:
     def play(self, cluster: Callable[[ClusterRun], object]) -> None:
         """Let the cluster work, and keep how it ended."""
         job = self._job
-        if not job.cancelled.is_set():
-            job.become("Running")
+        with self._workspace.lock:
+            if not job.cancelled.is_set():
+                job.become("Running")
         ending = "Failed"
         try:
             cluster(self)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 FINAL = frozenset({"Completed", "Failed", "Canceled"})
 CHANGEABLE = frozenset({"description", "displayName", "tags", "properties", "isArchived"})
+READ_ONLY = frozenset({"status", "services"})
 STD_LOG = "user_logs/std_log.txt"
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9\-_]{0,254}")
 
@@ -107,11 +108,12 @@ class Jobs(Area):
 
     def finish(self, name: str, status: str = "Completed", *, error: str = "", log: tuple[str, ...] = ()) -> None:
         """End a job."""
-        job = self.all[name]
-        job.log.extend(log)
-        job.error = error
-        self.keep_log(job)
-        job.become(status)
+        with self._workspace.lock:
+            job = self.all[name]
+            job.log.extend(log)
+            job.error = error
+            self.keep_log(job)
+            job.become(status)
 
     @route("GET", "jobs", "jobs/read")
     def list(self, request: Request) -> Response:
@@ -221,10 +223,9 @@ class Jobs(Area):
             raise user_error(f"Environment {found[1]} with version {found[2]} was not found.", inner="NotFound")
 
     def _update(self, request: Request, job: Job, properties: JSON) -> Response:
-        for name, value in properties.items():
-            if name not in job.properties and name not in ("command", "computeId", "environmentId", "codeId"):
-                continue  # what the service itself adds to an answer comes back with it
-            if name not in CHANGEABLE and not _same(value, job.properties.get(name)):
+        shown = self._shown(job, request.base)["properties"]
+        for name in properties.keys() - CHANGEABLE - READ_ONLY:
+            if _plain(properties[name]) not in (_plain(job.properties.get(name)), _plain(shown.get(name))):
                 raise user_error(
                     f"A job with this name already exists. If you are trying to create a new job, use a different "
                     f"name. If you are trying to update an existing job, the existing job's {name} cannot be changed. "
@@ -316,9 +317,8 @@ def _service(kind: str, endpoint: str) -> JSON:
     return {"jobServiceType": kind, "endpoint": endpoint, **rest}
 
 
-def _same(one: Any, other: Any) -> bool:
-    """Whether two values are equal but for what is not said; outputs get their URIs, and ``default``, on the way."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        names = {*one, *other} - {"default"}
-        return all(_same(one.get(name), other.get(name)) for name in names if name in other or one.get(name) is None)
-    return bool(one == other) or not (one or other)
+def _plain(value: Any) -> Any:
+    """A value without what is empty in it: clients say nothing in several ways."""
+    if isinstance(value, dict):
+        return {name: plain for name, inner in value.items() if (plain := _plain(inner)) not in (None, {}, [])} or None
+    return value
