@@ -103,7 +103,7 @@ _LOGINS = {
 
 _ACTION = re.compile(r"perform action '([^']+)' over scope '([^']+)'")
 _WORKSPACE = re.compile(r"Microsoft\.MachineLearningServices/workspaces/[^/']+'", re.IGNORECASE)
-_KEY = re.compile(r"[A-Za-z0-9+/]{40,}={0,2}")
+_KEY = re.compile(r"[A-Za-z0-9+/]{86}==")
 _SAID = 500
 _SECRETS = frozenset(
     {"certificate", "clientsecret", "key", "pat", "password", "sas", "sastoken", "secret", "secretaccesskey"}
@@ -232,7 +232,9 @@ def _why_no_login(error: Exception) -> str:
     found = re.search(r"AADSTS\d+", text)
     if found and found[0] in _LOGINS:
         return f"{_LOGINS[found[0]]} ({found[0]})"
-    if "ManagedIdentityCredential" in text and "DefaultAzureCredential" not in text:
+    if "Unable to get authority configuration" in text:  # msal's words for AADSTS90002, which it does not pass on
+        return _LOGINS["AADSTS90002"]
+    if re.search("ManagedIdentityCredential|managed identity", text, re.I) and "DefaultAzureCredential" not in text:
         return (
             "no managed identity answers on this machine: assign one to it, check the client's id, or use another way"
         )
