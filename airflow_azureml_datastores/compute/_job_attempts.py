@@ -53,6 +53,6 @@ class JobAttempts:
 
     @property
     def _slug(self) -> str:
-        """The task in letters, digits, ``-`` and ``_``, as ARM wants it."""
+        """The task in what ARM takes: letters (azure-ai-ml makes all of them small), digits, ``-`` and ``_``."""
         slug = unique_slug(self.task, self.run.experiment, self.run.run)
-        return re.sub(r"[^a-zA-Z0-9_]+", "-", slug).lstrip("-_")
+        return re.sub(r"[^a-zA-Z0-9_]+", "-", slug).lstrip("-_").lower()

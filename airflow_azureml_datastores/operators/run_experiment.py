@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.configuration import conf
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
 from airflow_azureml_datastores.core.duration import seconds
 from airflow_azureml_datastores.core.experiment import ExperimentRun, Output
@@ -139,15 +140,7 @@ class RunExperimentOperator(WorkspaceOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         with self.workspace_hook() as hook:
-            if self.compute == "local":
-                return self._run_process(hook, context)
-            poll = seconds(self.poll_interval)
-            self._job = self._job_experiment(hook, context)
-            job = self._job.start(poll)
-            StudioLink.show(context, job.studio_url)
-            if self.deferrable and job.running:
-                self._defer(job.name, poll)
-            return self._finish(self._job, self._job.wait(job, poll))
+            return self._run_process(hook, context) if self.compute == "local" else self._run_job(hook, context)
 
     def resume(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Go on when the trigger has seen the job's end.
@@ -196,6 +189,22 @@ class RunExperimentOperator(WorkspaceOperator):
         ).execute(self._process)
         return {"experiment": run.experiment, "run": run.run, **result}
 
+    def _run_job(self, hook: WorkspaceHook, context: Context) -> dict[str, Any]:
+        poll = seconds(self.poll_interval)
+        experiment = self._job = self._job_experiment(hook, context)
+        try:
+            job = experiment.start(poll)
+            StudioLink.show(context, job.studio_url)
+            if self.deferrable and job.running:
+                self._defer(job.name, poll)
+            job = experiment.wait(job, poll)
+        except AirflowTaskTimeout:
+            experiment.cancel()
+            raise
+        finally:
+            self._job = None  # from here on there is nothing to cancel, or the hook is closed
+        return self._finish(experiment, job)
+
     def _job_experiment(self, hook: WorkspaceHook, context: Context) -> JobExperiment:
         from airflow_azureml_datastores.compute.azureml_job import JobExperiment, JobOptions
 
@@ -238,7 +247,6 @@ class RunExperimentOperator(WorkspaceOperator):
         self.defer(trigger=trigger, method_name="resume")
 
     def _finish(self, experiment: JobExperiment, job: Job) -> dict[str, Any]:
-        self._job = None  # there is nothing left to cancel
         result = experiment.finish(job)
         return {"experiment": experiment.run.experiment, "run": experiment.run.run, **result}
 
