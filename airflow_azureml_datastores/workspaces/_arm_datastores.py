@@ -67,10 +67,13 @@ class ArmDatastores:
         body = encode(datastore, kept, given or (self._complete(before) if before else credentials.NONE))
         return self._put(datastore.name, body)
 
-    def make_default(self, kept: Kept) -> None:
-        """The schema marks ``isDefault`` read-only, but a PUT of what is there already takes it (azapi#694)."""
+    def make_default(self, kept: Kept) -> bool:
+        """Make it the default; tells whether it had gone, so that this made it anew.
+
+        The schema marks ``isDefault`` read-only, but a PUT of what is there already takes it (azapi#694).
+        """
         properties = {**kept.properties, "credentials": self._complete(kept), "isDefault": True}
-        self._put(kept.datastore.name, {"properties": properties})
+        return self._put(kept.datastore.name, {"properties": properties})[0]
 
     def restorer(self, kept: Kept) -> Callable[[], object]:
         credentials = dict(kept.properties["credentials"])

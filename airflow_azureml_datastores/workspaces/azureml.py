@@ -13,6 +13,7 @@ from airflow_azureml_datastores.core.job import Jobs
 from airflow_azureml_datastores.core.uri import WorkspaceId
 from airflow_azureml_datastores.core.workspace import Registered
 from airflow_azureml_datastores.errors import (
+    Conflict,
     DatastoreExists,
     DatastoreNotFound,
     DatastoreProtected,
@@ -43,8 +44,7 @@ class AzureMLWorkspace:
 
     Azure Resource Manager has no documented way to write only if nobody else has written meanwhile. Who registers a
     name at the same moment as somebody else looks again afterwards, and is told if the other one's definition has
-    stayed. Of two that overwrite each other, or of one that unregisters what the other one just makes the default, the
-    last wins.
+    stayed; but of two that write one after the other the last wins, and the first is not told.
 
     :param name: how the connection is called; messages show it with the workspace's name.
     :param id: where the workspace is.
@@ -112,8 +112,12 @@ class AzureMLWorkspace:
                 f"datastore {kept.datastore.name!r} cannot be the default of workspace {self.name}: Azure ML has no "
                 f"datastores of type {kept.datastore.type}, so it is kept as a connection."
             )
-        if not kept.is_default:
-            self._datastores.make_default(kept)
+        if kept.is_default:
+            return kept.datastore
+        if self._datastores.make_default(kept):
+            # Somebody unregistered it meanwhile, and the PUT made it anew.
+            self._datastores.delete(kept.datastore.name)
+            raise self._not_found(name)
         return kept.datastore
 
     def register(
@@ -151,7 +155,11 @@ class AzureMLWorkspace:
     def unregister(self, name: str) -> Datastore:
         kept = self._find(name)
         self._check_unprotected(kept, "cannot be unregistered")
-        self._shelf_of(kept).delete(kept.datastore.name)
+        try:
+            self._shelf_of(kept).delete(kept.datastore.name)
+        except (Conflict, InvalidInput):
+            self._check_unprotected(self._find(name), "cannot be unregistered")  # it may just have become the default
+            raise
         return kept.datastore
 
     def credential(self, datastore: Datastore) -> Credential | None:
@@ -193,8 +201,11 @@ class AzureMLWorkspace:
     def _find(self, name: str) -> Kept:
         kept = self._look(name)
         if kept is None:
-            raise DatastoreNotFound(name, self.name, [found.datastore.name for found in self._all()])
+            raise self._not_found(name)
         return kept
+
+    def _not_found(self, name: str) -> DatastoreNotFound:
+        return DatastoreNotFound(name, self.name, [kept.datastore.name for kept in self._all()])
 
     def _shelf_of(self, kept: Kept) -> Shelf:
         return self._connections if kept.is_connection else self._datastores

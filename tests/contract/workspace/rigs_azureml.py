@@ -24,7 +24,7 @@ from airflow_azureml_datastores.workspaces.azureml import BUILT_IN, AzureMLWorks
 from tests.servers.azureml import AzureML
 
 _NO_SUCH_TYPE = "Azure ML takes the types that it has, and no others"
-# tests/integration/test_azureml_workspace.py shows that each of these is so.
+# tests/integration/test_azureml_workspace.py shows that it is so.
 _NO_CONDITIONS = "Azure Resource Manager has no conditional PUT: the last one wins"
 
 DEVIATIONS = {
@@ -33,7 +33,6 @@ DEVIATIONS = {
 }
 RACES = {
     "test_different_definitions": _NO_CONDITIONS,
-    "test_default_is_never_unregistered": _NO_CONDITIONS,
 }
 
 

@@ -115,6 +115,10 @@ class TestAnswers:
         assert SCOPE in message
         assert f"the role {role} on" in message
 
+    def test_what_is_not_found_is_told(self) -> None:
+        said = f"The Resource '{RESOURCE}' under resource group 'rg' was not found."
+        assert said.rstrip(".") in str(told(404, body("ResourceNotFound", said)))
+
     def test_quota_is_told_in_the_service_s_words(self) -> None:
         said = "The specified subscription has a total vCPU quota of 24 and is less than the requested 48 vCPUs."
         assert said.rstrip(".") in str(told(400, body("UserError", said)))
@@ -159,6 +163,7 @@ class TestNoAnswer:
             ),
             ("AADSTS700016: Application with identifier 'x' was not found in the directory.", "no such application"),
             ("AADSTS700027: The certificate with identifier used to sign …", "the certificate is not one"),
+            ("Unable to get authority configuration for https://login.microsoftonline.com/x.", "no such tenant"),
             ("AADSTS99999: Something new. Trace ID: 1", "AADSTS99999: Something new"),
         ],
     )
