@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -401,6 +402,16 @@ def test_data_versions_stay_what_they_are(workspace: Workspace, arm: Arm) -> Non
     assert workspace.data.versions["sales"]["1"] == tagged
     other = {"properties": {**asset, "dataType": "mltable"}}
     assert "uri_folder" in error(arm("PUT", workspace, "data/sales/versions/2", other))[2]
+
+
+def test_data_goes_away(client: MLClient, workspace: Workspace, arm: Arm) -> None:
+    for path in ("a", "b"):
+        client.data.create_or_update(folder(path))
+    assert arm("DELETE", workspace, "data/sales/versions/2").status_code == 200
+    assert arm("GET", workspace, "data/sales/versions/2").status_code == 404
+    assert arm("DELETE", workspace, "data/sales").status_code == 200
+    assert arm("DELETE", workspace, "data/sales").status_code == 204
+    assert arm("GET", workspace, "data").json() == {"value": []}
 
 
 def test_computes(client: MLClient, workspace: Workspace) -> None:
@@ -803,6 +814,17 @@ def test_from_another_process(azureml: AzureML, workspace: Workspace) -> None:
     told = f"{url} {azureml.ca} {azureml.token()}"
     ran = subprocess.run([sys.executable, "-c", script], input=told, capture_output=True, text=True, timeout=60)
     assert (ran.stdout, ran.returncode) == ("4\n", 0), ran.stderr
+
+
+def test_many_at_once(azureml: AzureML, workspace: Workspace, arm: Arm) -> None:
+    """Whoever comes first makes the version; the others are told that it is another's."""
+
+    def register(number: int) -> int:
+        asset = {"dataType": "uri_folder", "dataUri": f"azureml://datastores/workspaceblobstore/paths/{number}/"}
+        return arm("PUT", workspace, "data/sales/versions/1", {"properties": asset}).status_code
+
+    with ThreadPoolExecutor(32) as pool:
+        assert sorted(pool.map(register, range(64))) == [201] + [400] * 63
 
 
 def test_requests_are_kept(azureml: AzureML, workspace: Workspace, client: MLClient) -> None:

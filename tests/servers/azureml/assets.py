@@ -170,6 +170,11 @@ class Data(Assets):
     def put_container(self, request: Request, name: str) -> Response:
         return self._put_container(request, name)
 
+    @route("DELETE", "data/{name}", "data/delete")
+    def delete_container(self, request: Request, name: str) -> Response:
+        self.containers.pop(name, None)
+        return Response(200 if self.versions.pop(name, None) is not None else 204)
+
     @route("GET", "data/{name}/versions", "data/versions/read")
     def list_versions(self, request: Request, name: str) -> Response:
         return self._list_versions(request, name)

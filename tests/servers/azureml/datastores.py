@@ -147,7 +147,7 @@ class Datastores(Area):
             known = Datastore(name, kept, secret, system_data(request.principal))
             self._records[name.lower()] = known
             return Response(201, self._shown(known))
-        if known.properties["datastoreType"] != kept["datastoreType"]:
+        if known.properties["datastoreType"] != kept["datastoreType"]:  # a guess
             raise user_error(f"The type of the datastore {known.name} cannot be changed.")
         known.properties, known.secrets = kept, secret
         known.system_data = system_data(request.principal, known.system_data)

@@ -147,6 +147,7 @@ class Jobs(Area):
     def cancel(self, request: Request, name: str) -> Response:
         job = self._find(name)
         if job.status in FINAL:
+            # That this is refused is a guess.
             raise user_error(f"The job {name} cannot be canceled: it is in the final status {job.status}.")
         job.cancelled.set()
         job.become("CancelRequested")

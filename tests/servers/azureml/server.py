@@ -289,6 +289,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 128  # many threads of a test come at once
 
     def __init__(self, handler: type[_Handler], tls: ssl.SSLContext | None) -> None:
         self._tls = tls
