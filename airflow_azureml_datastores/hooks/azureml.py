@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk.log import mask_secret
 
+from airflow_azureml_datastores.core.credentials import Credential, SasToken
 from airflow_azureml_datastores.core.uri import WorkspaceId
 from airflow_azureml_datastores.errors import InvalidConnection
 from airflow_azureml_datastores.hooks._connection_fields import ConnectionLike, Field, Filled
@@ -47,16 +48,21 @@ def azureml_workspace(connection: ConnectionLike) -> AzureMLWorkspace:
     place = workspace_id_of(filled)
     manager = _resource_manager(filled)
     credential = access_of(connection).credential
-    for secret in secrets_of(credential):
-        mask_secret(secret)
+    _mask(credential)
     return AzureMLWorkspace(
         str(connection.conn_id),
         place,
         credential,
         cloud=filled.get(WORKSPACE_CLOUD) or "AzurePublicCloud",
         resource_manager=manager,
-        on_secret=mask_secret,
+        on_secret=lambda secret: _mask(SasToken(secret)),
     )
+
+
+def _mask(credential: Credential) -> None:
+    """Let no log show its secrets; of what could be a SAS token, nor its signature, however that is quoted."""
+    for secret in secrets_of(credential):
+        mask_secret(secret)
 
 
 def workspace_id_of(filled: Filled) -> WorkspaceId:

@@ -150,11 +150,14 @@ def test_list(run: Runner, workspace: WorkspaceHook, workspace_home: Path) -> No
 @pytest.mark.parametrize(
     ("conn_type", "message"),
     [
-        ("azureml_workspace", "(Azure ML itself) are not supported by this version"),
+        (
+            "azureml_workspace",
+            "lacks 'Subscription ID' (extra 'subscription_id'), which says where the Azure ML workspace",
+        ),
         ("http", "which is no workspace; use azureml_local_workspace or azureml_workspace"),
     ],
 )
-def test_the_connection_has_to_be_a_local_workspaces(
+def test_the_connection_has_to_be_a_workspaces(
     run: Runner, monkeypatch: pytest.MonkeyPatch, conn_type: str, message: str
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_OTHER", f'{{"conn_type": "{conn_type}"}}')
