@@ -58,25 +58,26 @@ class DiskCache:
 
     def put(self, key: Key, content: bytes) -> bool:
         """Keep a piece. Returns whether there was room."""
-        if len(content) > self._limit:
+        if not self._reserve(len(content)):
             return False
         path = self.new_path()
-        path.write_bytes(content)
-        self.adopt(key, path)
+        try:
+            path.write_bytes(content)
+        except OSError:  # the disk is full, whatever the limit says
+            path.unlink(missing_ok=True)
+            with self._lock:
+                self.used -= len(content)
+            return False
+        self._enter(key, path, len(content))
         return True
 
     def adopt(self, key: Key, path: Path) -> None:
-        """Take over a file of :meth:`new_path` as a piece; it is removed if it is too large."""
+        """Take over a file of :meth:`new_path` as a piece; it is removed if there is no room."""
         size = path.stat().st_size
-        with self._lock:
-            self._drop(key)
-            if size > self._limit:
-                path.unlink()
-                return
-            while self.used + size > self._limit:
-                self._drop(next(iter(self._pieces)))
-            self._pieces[key] = (path, size)
-            self.used += size
+        if self._reserve(size):
+            self._enter(key, path, size)
+        else:
+            path.unlink()
 
     def take(self, key: Key) -> Path | None:
         """Give a piece's file away; None if it is not there."""
@@ -84,6 +85,22 @@ class DiskCache:
             path, size = self._pieces.pop(key, (None, 0))
             self.used -= size
             return path
+
+    def _reserve(self, size: int) -> bool:
+        with self._lock:
+            if size > self._limit:
+                return False
+            while self._pieces and self.used + size > self._limit:
+                self._drop(next(iter(self._pieces)))
+            if self.used + size > self._limit:  # all of it is being written just now
+                return False
+            self.used += size
+            return True
+
+    def _enter(self, key: Key, path: Path, size: int) -> None:
+        with self._lock:
+            self._drop(key)
+            self._pieces[key] = (path, size)
 
     def _drop(self, key: Key) -> None:
         path, size = self._pieces.pop(key, (None, 0))

@@ -48,6 +48,11 @@ class MountedFolder:
         self.lost: dict[str, str] = {}
         """Files whose content did not get into the store -> why."""
 
+    @property
+    def is_fixed(self) -> bool:
+        """Whether nothing in it ever changes."""
+        return isinstance(self._tree, SourceTree)
+
     def finish(self) -> None:
         """Bring into the store what is left."""
 

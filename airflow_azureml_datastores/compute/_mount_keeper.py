@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import socket
 import subprocess
@@ -72,9 +73,9 @@ class MountProcess:
             reader = threading.Thread(target=target, args=(source,), name="mount", daemon=True)
             reader.start()
             self._readers.append(reader)
-        order = pickle.dumps(self._order)
+        order, search_path = pickle.dumps(self._order), [os.path.abspath(path) for path in sys.path]
         with suppress(BrokenPipeError):  # it has ended: that is told below
-            self._line.sendall(json.dumps(sys.path).encode() + b"\n" + f"{len(order)}\n".encode() + order)
+            self._line.sendall(json.dumps(search_path).encode() + b"\n" + f"{len(order)}\n".encode() + order)
         deadline = time.monotonic() + _START
         while not self._mounted.wait(0.05):
             if self._over.is_set() or time.monotonic() > deadline:

@@ -260,6 +260,8 @@ def serve(folder: MountedFolder, mountpoint: str, name: str, mounted: Callable[[
     options: dict[str, Any] = {"fsname": name.replace(",", "_"), "subtype": "azureml"}
     if mfusepy.fuse_version_major == 2:
         options["big_writes"] = True  # else 4 KiB at a time
+    if folder.is_fixed:  # what the kernel has seen it need not ask for again
+        options |= {"kernel_cache": True, **dict.fromkeys(("attr_timeout", "entry_timeout", "negative_timeout"), 3600)}
     if isinstance(folder, WritableFolder):
         Fuse(WriteOperations(folder, mounted), mountpoint, foreground=True, **options)
     else:

@@ -11,6 +11,7 @@ import json
 import os
 import pickle
 import shutil
+import signal
 import socket
 import sys
 import threading
@@ -49,6 +50,8 @@ class Line:
 
 
 def main(fd: int) -> None:
+    for number in (signal.SIGTERM, signal.SIGHUP):  # the line says when it is over, and nothing else
+        signal.signal(number, signal.SIG_IGN)
     line = Line(fd)
     sys.path[:] = json.loads(line.file.readline())
     order: Order = pickle.loads(line.file.read(int(line.file.readline())))

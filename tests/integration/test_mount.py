@@ -298,7 +298,7 @@ class TestCache:
                 assert area == content[start : start + MIB]
                 held = sum(path.stat().st_size for path in rig.base.glob("*/azureml-mount-*/*") if path.exists())
                 most = max(most, held)
-        assert 4 * MIB <= most <= 8 * MIB + 5 * 4 * MIB  # the cache, and what is being fetched and not yet in it
+        assert 4 * MIB <= most <= 8 * MIB
 
     def test_only_what_is_wanted_is_fetched(self, proxied: tuple[Rig, FaultProxy]) -> None:
         rig, proxy = proxied
@@ -499,8 +499,11 @@ def worker(rig: Rig) -> Iterator[tuple[subprocess.Popen[str], Path, Path]]:
 
 class TestWorkerKilled:
     def test_nothing_is_left(self, rig: Rig) -> None:
+        """A signal to the mount's own process, as to all of a container, does not end it."""
         with worker(rig) as (process, folder, scratch):
             (server,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            os.kill(int(server), signal.SIGTERM)
+            assert (folder / "closed").read_text() == "closed"
             process.kill()
             process.wait()
             until(lambda: not is_mounted(str(folder)))
