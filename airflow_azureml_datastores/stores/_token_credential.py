@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,16 +100,25 @@ def _identity(credential: Identity) -> TokenCredential:
 
     client: dict[str, Any] = {"client_id": credential.client_id} if credential.client_id else {}
     if credential.kind == "managed":
-        return ManagedIdentityCredential(**client)
+        return ManagedIdentityCredential(**client, logger=_requests_log())
     named = {f"{identity}_{name}": value for name, value in client.items() for identity in _NAMED_IDENTITIES}
     tenant = {"workload_identity_tenant_id": credential.tenant_id} if credential.tenant_id else {}
     return DefaultAzureCredential(**named, **tenant, **_cloud(credential.authority))
 
 
 def _cloud(authority: str | None) -> dict[str, Any]:
-    if authority is None:
-        return {}
-    return {"authority": f"https://{authority}", "disable_instance_discovery": authority not in _VOUCHED_FOR}
+    options: dict[str, Any] = {"logger": _requests_log()}
+    if authority is not None:
+        options |= {"authority": f"https://{authority}", "disable_instance_discovery": authority not in _VOUCHED_FOR}
+    return options
+
+
+def _requests_log() -> logging.Logger:
+    """Where azure-identity writes ten lines about each request: into a task's log only if its level is set."""
+    log = logging.getLogger(f"{__name__}.requests")
+    if log.level == logging.NOTSET:
+        log.setLevel(logging.WARNING)
+    return log
 
 
 class _GivenToken:

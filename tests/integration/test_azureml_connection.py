@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
 import time
 from collections.abc import Callable
@@ -149,6 +150,31 @@ class TestWaysIn:
         place = {"subscription_id": None, "resource_group": None, "workspace_name": whole}
         as_app(connect, app, tenant_id=None, tenantId=app.tenant, subscriptionId=workspace.id.subscription, **place)
         assert pressed()[0]
+
+
+@pytest.mark.parametrize("way", ["secret", "certificate", "managed", "default"])
+def test_logging_in_takes_no_room_in_the_tasks_log(
+    azureml: AzureML,
+    connect: Connect,
+    way: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    pem = certificate(None)
+    app = azureml.new_app(secret="s3cret~value", certificate=pem[pem.index(b"-----BEGIN CERTIFICATE") :], managed=True)
+    environment = {"AZURE_CLIENT_ID": app.client_id, "AZURE_CLIENT_SECRET": app.secret, "AZURE_TENANT_ID": app.tenant}
+    if way == "managed":
+        environment = azureml.identity_environment
+    if way in ("managed", "default"):
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        connect(managed_identity_client_id=app.client_id if way == "managed" else None)
+    else:
+        connect(app.client_id, app.secret if way == "secret" else pem.decode(), tenant_id=app.tenant)
+    caplog.set_level(logging.INFO)
+    assert pressed()[0]
+    assert "Request URL" not in caplog.text
+    assert "s3cret" not in caplog.text
 
 
 class TestWhatIsWrong:
