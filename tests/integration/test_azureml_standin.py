@@ -465,6 +465,19 @@ def test_failed_job(client: MLClient, workspace: Workspace) -> None:
     assert client.jobs.get("job").status == "Failed"
 
 
+def test_end_of_a_log(client: MLClient, workspace: Workspace, azureml: AzureML, arm: Arm) -> None:
+    workspace.jobs.plays("Completed", log=("first", "second"))
+    client.jobs.create_or_update(job())
+    history = f"{azureml.url}/history/v1.0{workspace.path}/runs/job/details?api-version=v1.0"
+    ((name, url),) = arm("GET", workspace, history).json()["logFiles"].items()
+    assert name == "user_logs/std_log.txt"
+    assert requests.get(url, verify=str(azureml.ca), timeout=30).text == "first\nsecond\n"
+    end = requests.get(url, headers={"Range": "bytes=6-"}, verify=str(azureml.ca), timeout=30)
+    assert (end.status_code, end.text) == (206, "second\n")
+    key = url.split("/")[-4]
+    assert requests.get(url.replace(key, "x" * len(key)), verify=str(azureml.ca), timeout=30).status_code == 404
+
+
 def test_job_is_cancelled(client: MLClient, workspace: Workspace) -> None:
     workspace.jobs.waits()
     client.jobs.create_or_update(job())

@@ -183,12 +183,18 @@ class Jobs(Area):
                 job.properties[key] = sent[key]
         return Response(200, self._run(job, request.base))
 
-    def read_log(self, key: str, name: str, file: str) -> Response | None:
-        """A log as its URL in the run's details gives it, which holds what it takes to read it."""
+    def read_log(self, request: Request, key: str, name: str, file: str) -> Response | None:
+        """A log, or its end, as its URL in the run's details gives it, which holds what it takes to read it."""
         job = self.all.get(name)
         if job is None or file != STD_LOG or not secrets.compare_digest(key, self._key):
             return None
-        return Response(200, "".join(f"{line}\n" for line in job.log))
+        content = "".join(f"{line}\n" for line in job.log).encode()
+        headers = {"Content-Type": "text/plain"}
+        if found := re.fullmatch(r"bytes=(\d+)-", request.headers.get("Range") or ""):
+            start = int(found[1])
+            headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+            return Response(206, content[start:], headers)
+        return Response(200, content, headers)
 
     def keep_log(self, job: Job) -> None:
         """Write the log to where the workspace keeps what runs leave behind, if it has a Blob service."""

@@ -198,7 +198,7 @@ class Front:
     def _log(self, request: Request, subscription: str, workspace: str, key: str, job: str, file: str) -> Response:
         for (its, _, name), found in list(self.workspaces.items()):
             if (its, name) == (subscription.lower(), workspace.lower()) and (
-                log := found.jobs.read_log(key, job, file)
+                log := found.jobs.read_log(request, key, job, file)
             ):
                 return log
         raise Refusal(404, "NotFound", f"There is nothing at {request.path}.")
