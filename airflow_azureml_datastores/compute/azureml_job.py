@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,7 @@ class JobExperiment:
     :param code: folder that the command starts in; it is uploaded.
     :param env: environment variables of the command; they are kept with the job, so none may be a secret.
     :param metrics: name of the ``uri_file`` output with the metrics, a JSON object; None if there are none.
+    :param resolve_input: brings an input's URI into a form that is understood here, before the job is submitted.
     """
 
     workspace: Workspace
@@ -74,6 +75,7 @@ class JobExperiment:
     env: Mapping[str, str] = field(default_factory=dict)
     metrics: str | None = None
     options: JobOptions = field(default_factory=JobOptions)
+    resolve_input: Callable[[Any], Any] = lambda value: value
 
     def __post_init__(self) -> None:
         self._jobs = self.workspace.jobs
@@ -157,7 +159,7 @@ class JobExperiment:
         if self.options.instance_count is not None and self.options.instance_count < 1:
             raise InvalidInput(f"instance_count is {self.options.instance_count}: a job takes at least one machine.")
         found = JobInputs(self.workspace, self.open_datastore)
-        inputs = found.find(self.inputs)
+        inputs = found.find({name: self.resolve_input(value) for name, value in self.inputs.items()})
         outputs = {name: self._output(name, found) for name in self.outputs}
         return JobSpec(
             name=name,

@@ -55,7 +55,8 @@ class RunExperimentOperator(WorkspaceOperator):
         workspace, or ``serverless``.
     :param run: name of the run; None takes that of the ingest, or derives it from the DAG run.
     :param environment: of a job: ``azureml:<name>:<version>``, ``azureml:<name>@latest``, a Docker image, or the fields
-        of azure-ai-ml's ``Environment``. It and what follows is for jobs alone; a process on the worker ignores it.
+        of azure-ai-ml's ``Environment``, a ``conda_file`` being relative to the DAG's file. It and what follows is for
+        jobs alone; a process on the worker ignores it.
     :param instance_type: of a serverless job: the size of its machines.
     :param instance_count: how many machines the job takes.
     :param distribution: for example ``{"type": "pytorch", "process_count_per_instance": 4}``.
@@ -217,15 +218,16 @@ class RunExperimentOperator(WorkspaceOperator):
             task_name(context),
             self.command,
             self.compute,
-            {name: _for_job(hook, value) for name, value in inputs.items()},
+            inputs,
             self._resolved_outputs(hook),
             say=self.log.info,
             on_line=self.log.info,
             code=self._code_folder(),
             env=self.env or {},
             metrics=self.metrics,
+            resolve_input=lambda value: _for_job(hook, value),
             options=JobOptions(
-                environment=self.environment,
+                environment=self._environment(),
                 instance_type=self.instance_type,
                 instance_count=None if self.instance_count is None else int(self.instance_count),
                 distribution=self.distribution,
@@ -260,10 +262,17 @@ class RunExperimentOperator(WorkspaceOperator):
         return {name: resolved_output(hook, value) for name, value in (self.outputs or {}).items()}
 
     def _code_folder(self) -> Path | None:
-        if not self.code:
-            return None
+        return self._beside_dag(self.code) if self.code else None
+
+    def _environment(self) -> str | Mapping[str, Any] | None:
+        given = self.environment
+        if isinstance(given, Mapping) and isinstance(given.get("conda_file"), str):
+            return {**given, "conda_file": str(self._beside_dag(given["conda_file"]))}
+        return given
+
+    def _beside_dag(self, path: str) -> Path:
         dag = self.get_dag()
-        return Path(dag.folder if dag is not None else os.getcwd(), self.code)
+        return Path(dag.folder if dag is not None else os.getcwd(), path)
 
 
 def _for_job(hook: WorkspaceHook, value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -44,10 +45,11 @@ class JobTrigger(BaseTrigger):
         await hook.aload([])
         try:
             while (status := await self._status(hook)) is None:
-                if self.deadline is not None and time.time() >= self.deadline:
+                left = math.inf if self.deadline is None else self.deadline - time.time()
+                if left <= 0:
                     status = "timeout"
                     break
-                await asyncio.sleep(self.poll_interval)
+                await asyncio.sleep(min(self.poll_interval, left))
             yield TriggerEvent({"job": self.job, "status": status})
         finally:
             await asyncio.to_thread(hook.close)

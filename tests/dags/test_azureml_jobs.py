@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -130,6 +131,17 @@ def test_a_data_asset_stays_one(run: Run, cloud: Workspace) -> None:
     assert done.succeeded, done.log
     (made,) = cloud.jobs.all.values()
     assert all(made.properties["inputs"][name]["uri"].endswith("/data/table/versions/7") for name in "xy")
+
+
+def test_an_environment_beside_the_dag(run: Run, cloud: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "env.yaml").write_text("dependencies: [python=3.12]")
+    cloud.jobs.plays("Completed")
+    beside = os.path.relpath(tmp_path / "env.yaml", Path(__file__).parent)
+    done = run(lambda: job(environment={"image": "ubuntu:24.04", "conda_file": beside}))
+    assert done.succeeded, done.log
+    (versions,) = cloud.environments.versions.values()
+    (made,) = versions.values()
+    assert "python=3.12" in made["condaFile"]
 
 
 def test_what_a_job_wrote_is_an_input_of_the_next(run: Run, cloud: Workspace) -> None:

@@ -35,7 +35,7 @@ from airflow_azureml_datastores.transfer.source import from_manifest, read_manif
 from airflow_azureml_datastores.workspaces import _azureml_run_history
 from airflow_azureml_datastores.workspaces._arm import WORKSPACE, ArmClient
 from tests.integration.azureml_try import RUN, Door, in_a_process, task
-from tests.servers.azureml import AzureML, LoseResponse, Meanwhile, Workspace, quota_exceeded
+from tests.servers.azureml import ArmError, AzureML, LoseResponse, Meanwhile, Workspace, quota_exceeded
 from tests.servers.azureml.cluster import ClusterRun, JobFailed, run_command
 from tests.servers.fixtures import Servers
 
@@ -366,6 +366,14 @@ class TestFailure:
         with pytest.raises(ExperimentFailed) as failure:
             run(door)
         assert str(failure.value).endswith("line 0999")
+
+    def test_a_log_that_cannot_be_fetched(self, azureml: AzureML, door: Door, workspace: Workspace) -> None:
+        """Whoever has the URL of a log can read it."""
+        workspace.jobs.plays("Failed", error="no luck", log=("line",))
+        azureml.plan(ArmError(r"GET /logs/", 403, "AuthenticationFailed", "Signature did not match."))
+        with pytest.raises(ExperimentFailed, match=r"could not be read: .*user_logs/std_log\.txt") as failure:
+            run(door)
+        assert "/logs/" not in str(failure.value)
 
     def test_run_history_is_denied(self, door: Door, workspace: Workspace) -> None:
         workspace.jobs.plays("Failed")
