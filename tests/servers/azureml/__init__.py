@@ -23,7 +23,8 @@ from tests.servers.azureml.azure_hosts import NAMES as AZURE_NAMES
 from tests.servers.azureml.datastores import create_container
 from tests.servers.azureml.entra import Entra, Principal
 from tests.servers.azureml.faults import ArmError, LoseResponse, Meanwhile, quota_exceeded, throttled
-from tests.servers.azureml.server import Front, Seen, serve
+from tests.servers.azureml.front import Front, Seen
+from tests.servers.azureml.server import serve
 from tests.servers.azureml.web import Refusal
 from tests.servers.azureml.workspace import Workspace
 
