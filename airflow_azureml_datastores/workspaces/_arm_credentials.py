@@ -59,7 +59,7 @@ def from_arm(credentials: Mapping[str, Any], secrets: Mapping[str, Any], renew: 
         case "AccountKey":
             return AccountKey(_text(secrets, "key"))
         case "Sas":
-            _text(secrets, "sasToken")
+            sas_token(secrets)
             return RenewedSas(renew)
         case "ServicePrincipal":
             return ServicePrincipal(
@@ -77,6 +77,11 @@ def from_arm(credentials: Mapping[str, Any], secrets: Mapping[str, Any], renew: 
             )
         case other:
             raise Unsupported(f"its credential is of a kind that is not known here ({other!r}).")
+
+
+def sas_token(secrets: Mapping[str, Any]) -> str:
+    """The SAS token in an answer to listSecrets. :raises InvalidInput: there is none."""
+    return _text(secrets, "sasToken")
 
 
 def public_part(credentials: Mapping[str, Any]) -> dict[str, Any]:

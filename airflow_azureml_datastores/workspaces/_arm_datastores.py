@@ -6,12 +6,13 @@ https://learn.microsoft.com/rest/api/azureml/datastores
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from airflow_azureml_datastores.core.arm import ArmDatastore
 from airflow_azureml_datastores.core.credentials import Credential
 from airflow_azureml_datastores.core.datastore import Datastore, Location, UnknownLocation
-from airflow_azureml_datastores.errors import AccessDenied, InvalidInput, Unsupported
+from airflow_azureml_datastores.errors import AccessDenied, Conflict, InvalidInput, Unsupported
 from airflow_azureml_datastores.stores import LOCATIONS, location_class
 from airflow_azureml_datastores.workspaces import _arm_credentials as credentials
 from airflow_azureml_datastores.workspaces._arm import DATASTORES, ArmClient, segment
@@ -102,10 +103,17 @@ class ArmDatastores:
             return self._arm.credential
 
         def renew() -> str:
-            return str(self._secrets(name).get("sasToken", ""))
+            with self._named(name):
+                return credentials.sas_token(self._secrets(name))
 
-        try:
+        with self._named(name):
             return credentials.from_arm(kept.properties["credentials"], self._secrets(name), renew)
+
+    @contextmanager
+    def _named(self, name: str) -> Iterator[None]:
+        """Have errors say whose credential it is."""
+        try:
+            yield
         except (InvalidInput, Unsupported) as error:
             raise type(error)(f"datastore {name!r} in workspace {self._arm.name}: {error}") from None
 
@@ -121,10 +129,10 @@ class ArmDatastores:
         return {**public, "secrets": secrets} if secrets else public
 
     def _readable_secrets(self, kept: Kept) -> dict[str, Any] | None:
-        """The secrets that are kept; None if they may not be read, or others are given out in their place."""
+        """The secrets that are kept; None if they cannot be had, or others are given out in their place."""
         try:
             secrets = self._secrets(kept.datastore.name)
-        except AccessDenied:
+        except (AccessDenied, Conflict, InvalidInput):  # denied, or switched off where the storage is
             return None
         return secrets if secrets.get("secretsType") == kept.properties["credentials"].get("credentialsType") else None
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from azure.ai.ml import MLClient
+from azure.ai.ml import MLClient, Output, command
 from azure.ai.ml import entities as ml
 from azure.core.credentials import AccessToken as SdkToken
 from azure.core.credentials import TokenCredential
@@ -52,6 +56,7 @@ from tests.contract.workspace.rigs_azureml import trusting
 from tests.servers.azureml import ArmError, AzureML, LoseResponse, Meanwhile, Workspace, throttled
 from tests.servers.fixtures import Servers
 
+ROOT = Path(__file__).parents[2]
 KEY = "a2V5LWluLXRoaXMtdGVzdA=="
 OTHER_KEY = "YW5vdGhlci1rZXktaW4tdGhpcy10ZXN0"
 BLOB = AzureBlob("contoso", "raw")
@@ -805,3 +810,57 @@ def test_certificate_of_a_datastore(workspace: AzureMLWorkspace, remote: Workspa
     assert isinstance(found, Certificate)
     assert found.content == forms()["PEM"][0]
     assert remote.datastores["sales"].properties["credentials"]["clientId"] == GUID
+
+
+def test_output_of_a_job(workspace: AzureMLWorkspace, client: MLClient) -> None:
+    folder = "azureml://datastores/workspaceblobstore/paths/models/1/"
+    client.jobs.create_or_update(
+        command(
+            name="train",
+            command="train",
+            environment=ml.Environment(image="python:3.12"),
+            compute="cpu-cluster",
+            outputs={"model": Output(type="uri_folder", path=folder)},
+        )
+    )
+    assert workspace.job_output("train", "model") == folder
+    job = workspace.jobs.get("train")
+    assert job is not None
+    assert job.name == "train"
+    with pytest.raises(NotFound, match=r"job 'train' in workspace .* has no output 'modle'; it has: .*model"):
+        workspace.job_output("train", "modle")
+    with pytest.raises(NotFound, match="there is no job 'trian' in workspace 'lab'"):
+        workspace.job_output("trian", "model")
+
+
+def test_the_live_rig_leaves_a_workspace_as_it_was(azureml: AzureML, remote: Workspace) -> None:
+    """It is given this one, of which it knows no more than of a real one."""
+    theirs = {**remote.datastores["workspaceblobstore"].properties, "credentials": {"credentialsType": "None"}}
+    remote.datastores.plant("Existing", theirs)
+    remote.datastores.default = "Existing"
+    before = {name: remote.datastores[name].properties for name in remote.datastores.names}
+    app = azureml.new_app("live", secret="live~secret~text")
+    live = {
+        "SUBSCRIPTION": remote.id.subscription,
+        "RESOURCE_GROUP": remote.id.resource_group,
+        "WORKSPACE": remote.id.workspace,
+        "RESOURCE_MANAGER": azureml.url,
+        "AUTHORITY": azureml.login_url.partition("://")[2],
+    }
+    identity = {"TENANT_ID": app.tenant, "CLIENT_ID": app.client_id, "CLIENT_SECRET": app.secret}
+    environment = {
+        **os.environ,
+        **{f"AZUREML_LIVE_{name}": value for name, value in live.items()},
+        **{f"AZURE_{name}": value for name, value in identity.items()},
+        "REQUESTS_CA_BUNDLE": str(azureml.ca),
+    }
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider"]
+    which = ["-k", "live and (TestDefault or TestUnregister or test_first_version)", "tests/contract/workspace"]
+    run = subprocess.run(
+        [*command, *which], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert run.returncode == 0, run.stdout
+    assert len(azureml.requests("^PUT .*/datastores/Sales_2026-a", remote)) >= 3, "it was this workspace"
+    assert {name: remote.datastores[name].properties for name in remote.datastores.names} == before
+    assert remote.datastores.default == "Existing"
+    assert azureml.requests("^DELETE .*/data/", remote)

@@ -1,8 +1,9 @@
 """A workspace of Azure ML under contract: on the stand-in, and on a real one that the environment names.
 
 The real one takes AZUREML_LIVE_SUBSCRIPTION, AZUREML_LIVE_RESOURCE_GROUP and AZUREML_LIVE_WORKSPACE, and whatever
-DefaultAzureCredential finds. It need not be empty: what the tests register is removed again, the default is restored,
-and tests that would re-point a built-in datastore are left out. Nobody else may work on it meanwhile.
+DefaultAzureCredential finds; AZUREML_LIVE_CLOUD, or AZUREML_LIVE_RESOURCE_MANAGER (a URL) and AZUREML_LIVE_AUTHORITY (a
+host), where it is not in the public cloud. It need not be empty: what the tests register is removed again, the default
+is restored, and tests that would re-point a built-in datastore are left out. Nobody else may work on it meanwhile.
 """
 
 from __future__ import annotations
@@ -44,10 +45,13 @@ class AzureMLSite:
     credential: Credential
     closing: ExitStack
     resource_manager: str | None = None
+    cloud: str = "AzurePublicCloud"
     names: Sequence[str] = BUILT_IN
 
     def open(self) -> AzureMLWorkspace:
-        workspace = AzureMLWorkspace("lab", self.id, self.credential, resource_manager=self.resource_manager)
+        workspace = AzureMLWorkspace(
+            "lab", self.id, self.credential, cloud=self.cloud, resource_manager=self.resource_manager
+        )
         self.closing.callback(workspace.close)
         return workspace
 
@@ -102,14 +106,18 @@ class LiveRig:
         id = WorkspaceId(
             *(os.environ[f"AZUREML_LIVE_{name}"] for name in ("SUBSCRIPTION", "RESOURCE_GROUP", "WORKSPACE"))
         )
+        credential = Identity(authority=os.environ.get("AZUREML_LIVE_AUTHORITY"))
+        manager = os.environ.get("AZUREML_LIVE_RESOURCE_MANAGER")
+        cloud = os.environ.get("AZUREML_LIVE_CLOUD", "AzurePublicCloud")
         with ExitStack() as closing:
-            workspace = AzureMLSite(id, Identity(), closing).open()
+            site = AzureMLSite(id, credential, closing, manager, cloud)
+            workspace = site.open()
             names = [datastore.name for datastore in workspace.list()]
             closing.callback(_restore, workspace, names, workspace.default().name)
-            arm = ArmClient("the live workspace", id, Identity())
+            arm = ArmClient("the live workspace", id, credential, cloud=cloud, resource_manager=manager)
             closing.callback(arm.close)
             closing.callback(_remove_data, arm, {item["name"] for item in arm.pages("data", DATA)})
-            yield AzureMLSite(id, Identity(), closing, names=names)
+            yield replace(site, names=names)
 
 
 def _restore(workspace: AzureMLWorkspace, names: Sequence[str], default: str) -> None:
