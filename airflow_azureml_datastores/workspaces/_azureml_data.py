@@ -18,8 +18,10 @@ from airflow_azureml_datastores.errors import (
     InvalidInput,
     InvalidName,
     InvalidUri,
+    NotFound,
     Unavailable,
     Unsupported,
+    WorkspaceNotFound,
 )
 from airflow_azureml_datastores.workspaces._arm import DATA, ArmClient, segment
 from airflow_azureml_datastores.workspaces._data_rules import (
@@ -76,6 +78,8 @@ class AzureMLData:
         if version is None and found is not None:
             return found
         versions = self._versions(name)
+        if not versions.names:
+            raise self._no_such_asset(name)
         if found is None:
             raise no_such_version(name, version or newest, self._arm.name, versions.names)
         check_is_there(found, versions.assets, self._arm.name)
@@ -147,8 +151,13 @@ class AzureMLData:
         return str(usable[-1].version)
 
     def _versions(self, name: str) -> _Versions:
-        listed = list(self._arm.pages(f"{_path(name)}/versions", DATA, listViewType="All"))
         found = _Versions()
+        try:
+            listed = list(self._arm.pages(f"{_path(name)}/versions", DATA, listViewType="All"))
+        except WorkspaceNotFound:
+            raise
+        except NotFound:
+            return found
         for item in sorted(listed, key=_age):
             found.names.append(item["name"])
             if item["properties"].get("dataType") not in get_args(DataType):
