@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.sdk import DAG, PokeReturnValue
+from airflow.triggers.base import BaseTrigger
 
+from airflow_azureml_datastores import DataAsset
 from airflow_azureml_datastores.hooks import WorkspaceHook
 from airflow_azureml_datastores.operators import IngestToExperimentOperator
 from airflow_azureml_datastores.sensors import NewDataSensor
@@ -185,3 +187,34 @@ def test_the_trigger_fires_when_there_is_data(workspace: WorkspaceHook) -> None:
         return await asyncio.wait_for(event, timeout=60)
 
     assert asyncio.run(wait()).payload == {"files": 1}
+
+
+def test_the_trigger_follows_a_data_asset(workspace: WorkspaceHook) -> None:
+    def register(folder: str) -> None:
+        path = f"azureml://datastores/workspaceblobstore/paths/{folder}/"
+        workspace.register_data(DataAsset("sales", path, digest=f"sha256:{folder}"))
+
+    async def wait(trigger: BaseTrigger) -> Any:
+        events = trigger.run()
+        event = asyncio.ensure_future(anext(events))  # type: ignore[arg-type]
+        done, _ = await asyncio.wait([event], timeout=0.5)
+        assert not done
+        register("in")
+        return await asyncio.wait_for(event, timeout=60)
+
+    register("empty")
+    waiting = Deferred(path="azureml:sales@latest", poke_interval=0.05)
+    deferred = waiting.execute()
+    path, fields = deferred.trigger.serialize()
+    assert NewDataTrigger(**fields).serialize() == (path, fields)
+    deliver(workspace, "a.csv")
+    event = asyncio.run(wait(NewDataTrigger(**fields)))
+    found = waiting.resume(deferred, event.payload)
+    assert (found["files"], found["uri"]) == (1, "azureml://datastores/workspaceblobstore/paths/in/")
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_data_asset_that_is_not_there(workspace: WorkspaceHook, deferrable: bool) -> None:
+    done = run(f"no_asset_{deferrable}", path="azureml:sales@latest", deferrable=deferrable)
+    assert done.states == {"arrived": "failed", "ingest": "upstream_failed"}
+    assert "no data asset 'sales' in workspace" in done.log
