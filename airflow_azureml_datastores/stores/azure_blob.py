@@ -95,16 +95,13 @@ class AzureBlob(Location):
     def from_arm(cls, form: ArmForm) -> Self:
         if not isinstance(form, ArmDatastore):
             raise Unsupported("an AzureBlob is a datastore of an Azure ML workspace, and no connection.")
-        given = {name: form.properties.get(name) for name in ("accountName", "containerName")}
-        for name, value in given.items():
-            if not isinstance(value, str):
-                raise InvalidInput(f"the {name} of an AzureBlob is a text, not {value!r}.")
-        return cls(
-            account_name=str(given["accountName"]),
-            container_name=str(given["containerName"]),
-            endpoint=form.ours.get("endpoint") or form.properties.get("endpoint") or cls.endpoint,
-            protocol=form.properties.get("protocol") or cls.protocol,
-        )
+        given = dict(form.properties)
+        given["endpoint"] = form.ours.get("endpoint") or given.get("endpoint") or cls.endpoint
+        given["protocol"] = given.get("protocol") or cls.protocol
+        for name in ("accountName", "containerName", "endpoint", "protocol"):
+            if not isinstance(given.get(name), str):
+                raise InvalidInput(f"the {name} of an AzureBlob is a text, not {given.get(name)!r}.")
+        return cls(given["accountName"], given["containerName"], given["endpoint"], given["protocol"])
 
     @property
     def account_url(self) -> str:

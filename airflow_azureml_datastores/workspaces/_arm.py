@@ -137,7 +137,7 @@ class ArmClient:
         answer = self.send("GET", url, api_version, params)
         while True:
             items = answer.get("value")
-            if not isinstance(items, list):
+            if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
                 raise self.errors.of_nonsense(f"GET {path}")
             yield from items
             following, seen = answer.get("nextLink"), seen + 1

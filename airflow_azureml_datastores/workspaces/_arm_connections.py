@@ -32,6 +32,7 @@ from airflow_azureml_datastores.workspaces._arm_shelf import (
     Kept,
     OnSecret,
     cannot_keep,
+    mapping,
     still_fits,
     texts,
 )
@@ -138,7 +139,7 @@ class ArmConnections:
         answer = self._arm.post(f"connections/{segment(name)}/listsecrets", CONNECTIONS)
         for secret in secrets_in(answer):
             self._on_secret(secret)
-        credentials = (answer.get("properties") or {}).get("credentials") or {}
+        credentials = mapping(mapping(answer.get("properties")).get("credentials"))
         return {name: value for name, value in credentials.items() if value is not None}
 
 
@@ -150,7 +151,7 @@ def encode(datastore: Datastore, kept: Kept | None, auth: Mapping[str, Any]) -> 
     form = _form(datastore)
     same_type = kept is not None and kept.datastore.type == datastore.type
     before = {name: value for name, value in (kept.properties if kept else {}).items() if name not in _READ_ONLY}
-    metadata = texts(before.get("metadata"), "metadata") if same_type else {}
+    metadata = texts(before.get("metadata")) if same_type else {}
     ours = set(_form(kept.datastore).metadata) if kept and same_type else set()
     metadata = {name: text for name, text in metadata.items() if name not in ours and not name.startswith(PREFIX)}
     metadata |= {**form.metadata, _TYPE: datastore.type, _TAGS: json.dumps(dict(datastore.tags), ensure_ascii=False)}
@@ -171,14 +172,14 @@ def encode(datastore: Datastore, kept: Kept | None, auth: Mapping[str, Any]) -> 
 
 def decode(answer: Mapping[str, Any]) -> Kept | None:
     """A connection as ARM answers it, if it is a datastore."""
-    properties = dict(answer["properties"])
+    properties = mapping(answer.get("properties"))
     properties.pop("credentials", None)
-    metadata = texts(properties.get("metadata"), "metadata")
+    metadata = texts(properties.get("metadata"))
     location = _location(properties, metadata)
     if location is None:
         return None
     datastore = Datastore(
-        str(answer["name"]),
+        str(answer.get("name")),
         location,
         credential_conn_id=metadata.get(_CONN_ID),
         description=metadata.get(_DESCRIPTION, ""),
@@ -204,7 +205,7 @@ def _location(properties: Mapping[str, Any], metadata: Mapping[str, str]) -> Loc
 
 def _tags(text: str) -> dict[str, str]:
     try:
-        return texts(json.loads(text), "tags")
+        return texts(json.loads(text))
     except ValueError:
         return {}
 

@@ -23,6 +23,7 @@ from airflow_azureml_datastores.workspaces._arm_shelf import (
     Kept,
     OnSecret,
     cannot_keep,
+    mapping,
     still_fits,
     texts,
 )
@@ -151,7 +152,7 @@ def encode(datastore: Datastore, kept: Kept | None, credentials: Mapping[str, An
     """
     form = _form(datastore)
     before = dict(kept.properties) if kept else {}
-    free = texts(before.get("properties"), "properties")
+    free = texts(before.get("properties"))
     free = {name: text for name, text in free.items() if not name.startswith(PREFIX)}
     free |= {PREFIX + name: text for name, text in form.ours.items()}
     if datastore.credential_conn_id is not None:
@@ -172,17 +173,17 @@ def encode(datastore: Datastore, kept: Kept | None, credentials: Mapping[str, An
 
 def decode(answer: Mapping[str, Any]) -> Kept:
     """A datastore as ARM answers it; one whose location this version cannot build can still be listed and kept."""
-    properties = dict(answer["properties"])
-    credentials = dict(properties.get("credentials") or {"credentialsType": "None"})
+    properties = mapping(answer.get("properties"))
+    credentials = mapping(properties.get("credentials")) or {"credentialsType": "None"}
     credentials.pop("secrets", None)
     properties["credentials"] = credentials
-    free = texts(properties.get("properties"), "properties")
+    free = texts(properties.get("properties"))
     datastore = Datastore(
-        str(answer["name"]),
+        str(answer.get("name")),
         _location(properties, free),
         credential_conn_id=free.get(_CONN_ID),
-        description=properties.get("description") or "",
-        tags=texts(properties.get("tags"), "tags"),
+        description=str(properties.get("description") or ""),
+        tags=texts(properties.get("tags")),
     )
     return Kept(datastore, properties, properties.get("isDefault") is True)
 

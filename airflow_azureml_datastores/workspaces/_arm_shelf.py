@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 
 from airflow_azureml_datastores.core.credentials import Credential
 from airflow_azureml_datastores.core.datastore import Datastore
-from airflow_azureml_datastores.errors import InvalidInput, Unsupported
+from airflow_azureml_datastores.errors import Unsupported
 
 PREFIX = "airflow_"
 """Starts the names of what ARM has no property for, where it stands in ARM's free texts."""
@@ -74,13 +74,14 @@ class Shelf(Protocol):
         ...
 
 
-def texts(value: object, what: str) -> dict[str, str]:
+def mapping(value: object) -> dict[str, Any]:
+    """A mapping from the service; anything else is an empty one."""
+    return dict(value) if isinstance(value, Mapping) else {}
+
+
+def texts(value: object) -> dict[str, str]:
     """A mapping of texts from the service; others' numbers become texts, nulls are left out."""
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping):
-        raise InvalidInput(f"the {what} are no mapping.")
-    return {str(name): str(text) for name, text in value.items() if text is not None}
+    return {name: str(text) for name, text in mapping(value).items() if text is not None}
 
 
 def cannot_keep(datastore: Datastore, credential: Credential, kinds: str) -> Unsupported:

@@ -54,6 +54,7 @@ from airflow_azureml_datastores.stores.local_directory import LocalDirectory
 from airflow_azureml_datastores.workspaces.azureml import BUILT_IN, AzureMLWorkspace
 from tests.contract.workspace.rigs_azureml import trusting
 from tests.servers.azureml import ArmError, AzureML, LoseResponse, Meanwhile, Workspace, throttled
+from tests.servers.azureml.web import Response
 from tests.servers.fixtures import Servers
 
 ROOT = Path(__file__).parents[2]
@@ -341,6 +342,16 @@ class TestDefault:
         assert remote.datastores["sales"].secrets == {"secretsType": "AccountKey", "key": KEY}
         assert ("secrets" in puts(azureml, remote)[-1]["credentials"]) == readable
 
+    def test_where_keys_are_switched_off(
+        self, workspace: AzureMLWorkspace, remote: Workspace, azureml: AzureML
+    ) -> None:
+        """What the service refuses to read out, it is asked to keep."""
+        workspace.register(SALES, credential=AccountKey(KEY))
+        refused = "Key based authentication is not permitted on this storage account."
+        azureml.plan(ArmError(f"POST .*{remote.id.workspace}/", 409, "Conflict", refused))
+        workspace.set_default("sales")
+        assert remote.datastores["sales"].secrets == {"secretsType": "AccountKey", "key": KEY}
+
     def test_a_key_does_not_become_a_short_lived_sas(self, workspace: AzureMLWorkspace, remote: Workspace) -> None:
         """What the service gives out in place of the key is not sent back."""
         workspace.register(SALES, credential=AccountKey(KEY))
@@ -596,6 +607,27 @@ class TestTheService:
         assert [datastore.name for datastore in workspace.list()] == expected
         assert len(azureml.requests(r"^GET .*/datastores\?", remote)) == 8
         assert len(azureml.requests(r"^GET .*/connections\?", remote)) == 4
+
+    def test_next_page_is_asked_of_the_same_host(
+        self, workspace: AzureMLWorkspace, remote: Workspace, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """So the token goes nowhere else, whatever the link says."""
+        link = f"https://elsewhere.example.com{remote.path}/datastores?api-version=2024-10-01&skip=3"
+        answers = iter([{"value": [], "nextLink": link}, {"value": [{"name": "last", "properties": {}}]}])
+        monkeypatch.setattr(remote.datastores, "list", lambda request: Response(200, next(answers)))
+        assert [datastore.name for datastore in workspace.list()] == ["last"]
+
+    @pytest.mark.parametrize(
+        "answer",
+        ["<html>a proxy</html>", [1], "", {"value": 1}, {"value": ["x"]}, {"value": [], "nextLink": "string"}],
+        ids=str,
+    )
+    def test_answers_that_are_nobody_s(
+        self, workspace: AzureMLWorkspace, remote: Workspace, monkeypatch: pytest.MonkeyPatch, answer: Any
+    ) -> None:
+        monkeypatch.setattr(remote.datastores, "list", lambda request: Response(200, answer))
+        with pytest.raises(Unavailable, match="the answer is not one of Azure Resource Manager's"):
+            workspace.list()
 
     @pytest.mark.parametrize("method", ["GET", "PUT", "POST", "DELETE"])
     def test_throttling_is_waited_out(

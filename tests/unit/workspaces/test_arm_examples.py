@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from azure.ai.ml._restclient.arm_ml_service import models
 from azure.ai.ml._restclient.arm_ml_service._utils.model_base import Model, _deserialize
+from hypothesis import given
+from hypothesis import strategies as st
 
 from airflow_azureml_datastores.core.arm import ArmConnection, ArmDatastore
 from airflow_azureml_datastores.core.credentials import (
@@ -226,7 +228,10 @@ class TestWhatIsNotUnderstood:
         with pytest.raises(InvalidInput, match="'tags'"):
             datastores.encode(Datastore("x", UnknownLocation("Later", {"tags": 1})), None, KEY)
 
-    @pytest.mark.parametrize("own", [{}, {"accountName": 5, "containerName": "raw"}, {**BLOB, "containerName": "NO"}])
+    @pytest.mark.parametrize(
+        "own",
+        [{}, {"accountName": 5, "containerName": "raw"}, {**BLOB, "containerName": "NO"}, {**BLOB, "endpoint": 5}],
+    )
     def test_a_location_that_cannot_be(self, own: dict[str, Any]) -> None:
         found = datastores.decode(answer("AzureBlob", own, KEY)).datastore
         assert found.location == UnknownLocation("AzureBlob", own)
@@ -350,3 +355,25 @@ class TestCredentials:
     @pytest.mark.parametrize("credential", [Login("a", "b"), AccessToken("t"), RenewedSas(no_more)])
     def test_that_a_datastore_cannot_have(self, credential: Credential) -> None:
         assert credentials.to_arm(credential) is None
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
+JSON = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=5)
+COMMON = ("credentials", "datastoreType", "description", "isDefault", "properties", "tags")
+OF_CONNECTIONS = ("category", "target", "metadata", "authType")
+NAMES = st.sampled_from([*BLOB, *COMMON, *OF_CONNECTIONS, "later"])
+
+
+class TestWhateverComes:
+    @given(st.dictionaries(NAMES, JSON | st.sampled_from(["AzureBlob", "FileServer", "/mnt", "raw"])))
+    def test_is_listed(self, properties: dict[str, Any]) -> None:
+        kept = datastores.decode({"name": "x", "properties": properties})
+        assert kept.datastore.name == "x"
+        assert repr(kept.datastore.type)
+        found = connections.decode({"name": "x", "properties": properties})
+        assert found is None or found.datastore.name == "x"
+
+    @pytest.mark.parametrize("answer", [{}, {"name": "x"}, {"name": "x", "properties": None}])
+    def test_with_parts_missing(self, answer: dict[str, Any]) -> None:
+        assert datastores.decode(answer).datastore.type == "None"
+        assert connections.decode(answer) is None
