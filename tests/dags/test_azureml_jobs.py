@@ -37,20 +37,24 @@ COUNT = 'cat ${{inputs.x}}/* > ${{outputs.all}}/all; echo "{\\"files\\": $(ls ${
 Run = Callable[..., Finished]
 
 
+def connection_fields(azureml: AzureML, workspace: Workspace) -> dict[str, Any]:
+    """The connection that leads to a workspace."""
+    place = {
+        "subscription_id": workspace.id.subscription,
+        "resource_group": workspace.id.resource_group,
+        "workspace_name": workspace.id.workspace,
+        "tenant_id": azureml.tenant,
+    }
+    login = {"login": azureml.tester.client_id, "password": azureml.tester.secret}
+    return {"conn_type": "azureml_workspace", "extra": place, **login}
+
+
 @pytest.fixture
 def cloud(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
     """A workspace of Azure ML behind the connection ``ml_workspace``."""
     azureml: AzureML = servers.azureml
     made = azureml.new_workspace(blob=servers.azurite)
-    place = {
-        "subscription_id": made.id.subscription,
-        "resource_group": made.id.resource_group,
-        "workspace_name": made.id.workspace,
-        "tenant_id": azureml.tenant,
-    }
-    login = {"login": azureml.tester.client_id, "password": azureml.tester.secret}
-    connection = {"conn_type": "azureml_workspace", "extra": place, **login}
-    monkeypatch.setenv(f"AIRFLOW_CONN_{WORKSPACE.upper()}", json.dumps(connection))
+    monkeypatch.setenv(f"AIRFLOW_CONN_{WORKSPACE.upper()}", json.dumps(connection_fields(azureml, made)))
     for name, value in azureml.azure_environment.items():
         monkeypatch.setenv(name, value)
     yield made

@@ -1,25 +1,14 @@
-"""An example DAG in a whole Airflow: scheduler, DAG processor, triggerer and API server, each a process of its own."""
+"""An example DAG in a whole Airflow."""
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
-from urllib.error import URLError
-from urllib.parse import quote
 
 import pytest
 
 from airflow_azureml_datastores.core.manifest import is_data
+from tests.dags.standalone import Airflow, deferred, run_airflow
 
 ROOT = Path(__file__).parents[2]
 BLOB = "azureml_workspaces/ml_workspace/workspaceblobstore"
@@ -27,99 +16,11 @@ BLOB = "azureml_workspaces/ml_workspace/workspaceblobstore"
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("standalone")]
 
 
-class Airflow:
-    """Airflow's REST API.
-
-    :param home: its AIRFLOW_HOME.
-    """
-
-    def __init__(self, home: Path, url: str) -> None:
-        self.home = home
-        self._url = url
-        self._token = ""
-
-    def call(self, method: str, path: str, **body: Any) -> Any:
-        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self._token}"}
-        request = urllib.request.Request(self._url + path, json.dumps(body).encode() if body else None, headers)
-        request.method = method
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.load(answer)
-
-    def log_in(self) -> None:
-        self._token = self.call("POST", "/auth/token", username="", password="")["access_token"]
-
-    def wait(self, what: str, is_so: Any, seconds: float = 200) -> Any:
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            try:
-                if found := is_so():
-                    return found
-            except (URLError, ConnectionError, TimeoutError):  # not there yet
-                pass
-            time.sleep(0.5)
-        raise AssertionError(f"not in {seconds:.0f} s: {what}\n" + tails(self.home))
-
-    def states_at_end(self, dag_id: str, run_id: str) -> dict[str, str]:
-        path = f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id)}"
-        self.wait(f"the end of {dag_id}", lambda: self.call("GET", path)["state"] in ("success", "failed"))
-        found = self.call("GET", path + "/taskInstances")["task_instances"]
-        return {ti["task_id"] + (f"[{ti['map_index']}]" if ti["map_index"] >= 0 else ""): ti["state"] for ti in found}
-
-
-def tails(home: Path) -> str:
-    return "\n".join(f"--- {log.name}\n{log.read_text()[-1500:]}" for log in sorted(home.glob("*.log")))
-
-
 @pytest.fixture(scope="module")
 def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
-    """A whole Airflow that listens on the loopback interface alone."""
-    home = tmp_path_factory.mktemp("standalone")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    env = os.environ | {
-        "AIRFLOW_HOME": str(home),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags_examples"),
-        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
-        "AIRFLOW__CORE__PARALLELISM": "2",
-        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
-        "AIRFLOW__API__WORKERS": "1",
-        "AIRFLOW_CONN_ML_WORKSPACE": '{"conn_type": "azureml_local_workspace"}',
-    }
-
-    def start(*command: str) -> None:
-        log = stack.enter_context((home / f"{command[0]}.log").open("w"))
-        command = (sys.executable, "-m", "airflow", *command)
-        processes.append(subprocess.Popen(command, env=env, cwd=home, stdout=log, stderr=log, start_new_session=True))
-
-    processes: list[subprocess.Popen[bytes]] = []
-    with ExitStack() as stack:
-        stack.callback(end, processes)
-        subprocess.run(
-            [sys.executable, "-m", "airflow", "db", "migrate"], env=env, cwd=home, check=True, capture_output=True
-        )
-        start("api-server", "--host", "127.0.0.1", "--port", str(port))
-        start("scheduler", "--skip-serve-logs")  # their servers of logs would listen on all interfaces
-        start("triggerer", "--skip-serve-logs")
-        start("dag-processor")
-        made = Airflow(home, f"http://127.0.0.1:{port}")
-        made.wait("an answer of the API server", lambda: made.call("GET", "/api/v2/monitor/health"))
-        made.log_in()
+    env = {"AIRFLOW_CONN_ML_WORKSPACE": '{"conn_type": "azureml_local_workspace"}'}
+    with run_airflow(tmp_path_factory.mktemp("standalone"), ROOT / "dags_examples", env) as made:
         yield made
-
-
-def end(processes: list[subprocess.Popen[bytes]]) -> None:
-    """End them with what they have started; the API server would take a quarter of a minute to end gracefully."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        for process in processes:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, number)
-        with suppress(subprocess.TimeoutExpired):
-            for process in processes[::-1]:
-                process.wait(3)
-    for process in processes:
-        process.wait()
 
 
 def test_a_sensor_waits_in_the_triggerer(airflow: Airflow) -> None:
@@ -134,9 +35,3 @@ def test_a_sensor_waits_in_the_triggerer(airflow: Airflow) -> None:
         path for path in blob.glob("experiments/incoming/*/inputs/batch/**/*") if path.is_file() and is_data(path.name)
     ]
     assert sorted(path.read_text() for path in taken) == ["a/1.csv", "a/2.csv"]
-
-
-def deferred(airflow: Airflow, dag_id: str) -> str | None:
-    """A run of the DAG that has a task in the triggerer."""
-    found = airflow.call("GET", f"/api/v2/dags/{dag_id}/dagRuns/~/taskInstances?state=deferred")["task_instances"]
-    return found[0]["dag_run_id"] if found else None

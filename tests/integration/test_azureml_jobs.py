@@ -358,14 +358,18 @@ class TestFailure:
         with pytest.raises(ExperimentFailed, match=r"node was preempted.* It has no log\. https://ml\.azure\.com"):
             run(door)
 
-    def test_the_log_of_another_time_is_only_as_long_as_needed(
+    def test_of_a_long_log_only_the_end_is_fetched(
         self, door: Door, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(_azureml_run_history, "_LOG_SIZE", 1000)
         workspace.jobs.plays("Failed", error="no", log=tuple(f"line {number:04}" for number in range(1000)))
+        said: list[str] = []
         with pytest.raises(ExperimentFailed) as failure:
-            run(door)
+            run(door, said=said)
         assert str(failure.value).endswith("line 0999")
+        assert [line for line in said if line.startswith("line")] == [
+            f"line {number:04}" for number in range(900, 1000)
+        ]
 
     def test_a_log_that_cannot_be_fetched(self, azureml: AzureML, door: Door, workspace: Workspace) -> None:
         """Whoever has the URL of a log can read it."""
