@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from airflow.sdk.log import mask_secret
-
 from airflow_azureml_datastores.core.credentials import Credential, SasToken
 from airflow_azureml_datastores.core.uri import WorkspaceId
 from airflow_azureml_datastores.errors import InvalidConnection
@@ -18,6 +16,7 @@ from airflow_azureml_datastores.hooks._connection_types import (
     WORKSPACE_CLOUD,
     WORKSPACE_NAME,
 )
+from airflow_azureml_datastores.hooks._masking import Mask
 from airflow_azureml_datastores.hooks.connections import access_of, secrets_of
 
 if TYPE_CHECKING:
@@ -37,9 +36,10 @@ _RULES: tuple[tuple[Field, str, str], ...] = (
 )
 
 
-def azureml_workspace(connection: ConnectionLike) -> AzureMLWorkspace:
+def azureml_workspace(connection: ConnectionLike, mask: Mask) -> AzureMLWorkspace:
     """The workspace that a connection is about; no request is made, but a certificate's file is read.
 
+    :param mask: is told every secret, those included that the workspace gives out later.
     :raises InvalidConnection: a field is missing, or holds what cannot be used.
     """
     from airflow_azureml_datastores.workspaces.azureml import AzureMLWorkspace
@@ -48,21 +48,21 @@ def azureml_workspace(connection: ConnectionLike) -> AzureMLWorkspace:
     place = workspace_id_of(filled)
     manager = _resource_manager(filled)
     credential = access_of(connection).credential
-    _mask(credential)
+    _mask(credential, mask)
     return AzureMLWorkspace(
         str(connection.conn_id),
         place,
         credential,
         cloud=filled.get(WORKSPACE_CLOUD) or "AzurePublicCloud",
         resource_manager=manager,
-        on_secret=lambda secret: _mask(SasToken(secret)),
+        on_secret=lambda secret: _mask(SasToken(secret), mask),
     )
 
 
-def _mask(credential: Credential) -> None:
+def _mask(credential: Credential, mask: Mask) -> None:
     """Let no log show its secrets; of what could be a SAS token, nor its signature, however that is quoted."""
     for secret in secrets_of(credential):
-        mask_secret(secret)
+        mask(secret)
 
 
 def workspace_id_of(filled: Filled) -> WorkspaceId:

@@ -26,6 +26,7 @@ from airflow_azureml_datastores.core.uri import DataAssetUri, DatastoreUri, JobO
 from airflow_azureml_datastores.core.workspace import Registered, Workspace
 from airflow_azureml_datastores.errors import DatastoresError, InvalidConnection, InvalidUri
 from airflow_azureml_datastores.hooks._data_places import place_of
+from airflow_azureml_datastores.hooks._masking import Mask, masked_by
 from airflow_azureml_datastores.hooks.azureml import azureml_workspace
 from airflow_azureml_datastores.hooks.connections import access_of, secrets_of
 
@@ -50,6 +51,7 @@ class WorkspaceHook(BaseHook):
         self._connections: dict[str, Any] = {}
         self._opened: dict[str, Place] = {}
         self._closing = ExitStack()
+        self._mask: Mask = mask_secret
 
     @cached_property
     def workspace(self) -> Workspace:
@@ -65,7 +67,7 @@ class WorkspaceHook(BaseHook):
                 f"connection {self.workspace_conn_id!r} has type {connection.conn_type!r}, which is no workspace; "
                 f"use {' or '.join(sorted(WORKSPACES))}."
             ) from None
-        return connect(connection)
+        return connect(connection, self._mask)
 
     def get_conn(self) -> Workspace:
         """The workspace itself."""
@@ -182,6 +184,7 @@ class WorkspaceHook(BaseHook):
 
     async def aload(self, datastores: Iterable[str | None]) -> None:
         """Get the connections that opening these datastores takes, so that a triggerer's thread can open them."""
+        self._mask = masked_by(asyncio.get_running_loop())
         await self._aload_connection(self.workspace_conn_id)
         for name in datastores:
             record = await asyncio.to_thread(self.get, name)
@@ -248,7 +251,7 @@ class WorkspaceHook(BaseHook):
         )
         access = access_of(connection, datastore.location.service)
         for secret in secrets_of(access.credential):
-            mask_secret(secret)
+            self._mask(secret)
         location = datastore.location
         return location.redirected(access.endpoint) if access.endpoint else location, access.credential
 
@@ -272,17 +275,17 @@ def _missing_connection(conn_id: str, purpose: str, conn_type: str = "…") -> I
         ) from None
 
 
-def _local_workspace(connection: Any) -> Workspace:
+def _local_workspace(connection: Any, mask: Mask) -> Workspace:
     """An embedded workspace: SQLite in its folder, or the PostgreSQL database that the connection's host names."""
     from airflow.configuration import AIRFLOW_HOME
 
     from airflow_azureml_datastores.workspaces.local import LocalWorkspace
 
     home = connection.extra_dejson.get("home") or os.path.join(AIRFLOW_HOME, "azureml_workspaces", connection.conn_id)
-    return LocalWorkspace(connection.conn_id, Path(home), _database_url(connection))
+    return LocalWorkspace(connection.conn_id, Path(home), _database_url(connection, mask))
 
 
-def _database_url(connection: Any) -> str | None:
+def _database_url(connection: Any, mask: Mask) -> str | None:
     if not connection.host:
         return None
     if not connection.schema:
@@ -290,7 +293,7 @@ def _database_url(connection: Any) -> str | None:
             f"connection {connection.conn_id!r} names a PostgreSQL server but no database: fill in 'Database' (schema)."
         )
     if connection.password:
-        mask_secret(connection.password)
+        mask(connection.password)
     from sqlalchemy.engine import URL
 
     server = {"host": connection.host, "port": connection.port}
@@ -306,7 +309,7 @@ def _database_url(connection: Any) -> str | None:
     return url.render_as_string(hide_password=False)
 
 
-WORKSPACES: dict[str, Callable[[Any], Workspace]] = {
+WORKSPACES: dict[str, Callable[[Any, Mask], Workspace]] = {
     "azureml_local_workspace": _local_workspace,
     "azureml_workspace": azureml_workspace,
 }

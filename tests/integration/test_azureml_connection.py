@@ -14,6 +14,8 @@ from urllib.parse import unquote
 from uuid import uuid4
 
 import pytest
+from airflow.sdk.execution_time import task_runner
+from airflow.sdk.execution_time.comms import MaskSecret
 
 from airflow_azureml_datastores.core.credentials import AccountKey
 from airflow_azureml_datastores.errors import AccessDenied, InvalidConnection, WorkspaceNotFound
@@ -277,7 +279,7 @@ def test_secrets_that_the_service_gives_out_are_masked(
     azureml: AzureML, workspace: Workspace, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     masked: list[str] = []
-    monkeypatch.setattr("airflow_azureml_datastores.hooks.azureml.mask_secret", masked.append)
+    monkeypatch.setattr("airflow_azureml_datastores.hooks.workspace.mask_secret", masked.append)
     app = azureml.new_app(secret="s3cret~value")
     as_app(connect, app)
     with WorkspaceHook("ml") as hook:
@@ -291,7 +293,7 @@ def test_sas_of_the_workspace_is_renewed_by_the_workspace(
 ) -> None:
     """A store that is open for longer than a token lasts has it renewed, and each is masked."""
     masked: list[str] = []
-    monkeypatch.setattr("airflow_azureml_datastores.hooks.azureml.mask_secret", masked.append)
+    monkeypatch.setattr("airflow_azureml_datastores.hooks.workspace.mask_secret", masked.append)
     short = azureml.new_workspace(blob=servers.azurite, credentials="Sas", beside=workspace)
     short.datastores.sas_lifetime = 2
     as_app(connect, azureml.new_app(secret="s3cret~value"), workspace_name=short.id.workspace)
@@ -313,11 +315,17 @@ def test_sas_of_the_workspace_is_renewed_by_the_workspace(
     assert len(azureml.requests("listSecrets", short)) < 8, "a token is kept while it is valid"
 
 
-def test_triggerer_opens_it_from_a_thread(azureml: AzureML, workspace: Workspace, connect: Connect) -> None:
-    """All connections come from the event loop; the rest is done in threads."""
-    as_app(connect, azureml.new_app(secret="s3cret~value"))
+def test_triggerer_opens_it_from_a_thread(
+    azureml: AzureML, workspace: Workspace, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All connections come from the event loop, which is the one to tell the supervisor of secrets, too."""
+    app = azureml.new_app(secret="s3cret~value")
+    as_app(connect, app)
+    supervisor = Supervisor()
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", supervisor, raising=False)
 
     async def look() -> list[str]:
+        supervisor.loop = asyncio.get_running_loop()
         hook = WorkspaceHook("ml")
         hook.get_connection = None  # type: ignore[method-assign, assignment]
         await hook.aload([None])
@@ -329,3 +337,23 @@ def test_triggerer_opens_it_from_a_thread(azureml: AzureML, workspace: Workspace
             await asyncio.to_thread(hook.close)
 
     assert asyncio.run(look()) == ["a.csv"]
+    key = workspace.datastores["workspaceblobstore"].secrets["key"]
+    assert {app.secret, key} <= {value for value in supervisor.masked if isinstance(value, str)}
+
+
+class Supervisor:
+    """A triggerer's line to its supervisor, which is the event loop's alone."""
+
+    def __init__(self) -> None:
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.masked: list[object] = []
+
+    def send(self, message: object) -> None:
+        pytest.fail("the triggerer's threads may not speak with its supervisor")
+
+    async def asend(self, message: object) -> object:
+        assert asyncio.get_running_loop() is self.loop
+        if isinstance(message, MaskSecret):
+            self.masked.append(message.value)
+            return None
+        raise LookupError("connections of this test are in the environment")

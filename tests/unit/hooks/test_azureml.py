@@ -27,6 +27,10 @@ def conn(extra: dict[str, Any], **fields: Any) -> Connection:
     return Connection(conn_id="ml", conn_type="azureml_workspace", extra=json.dumps(extra), **fields)
 
 
+def nobody(secret: str) -> None:
+    raise AssertionError("an identity has no secret")
+
+
 @pytest.mark.parametrize(
     "extra",
     [
@@ -98,7 +102,7 @@ def test_longest_and_oddest_names() -> None:
 def test_resource_manager(fields: dict[str, Any], base: str, scope: str) -> None:
     server = {name: fields[name] for name in ("host", "port") if name in fields}
     extra = {**PLACE, **{name: value for name, value in fields.items() if name not in server}}
-    workspace = azureml_workspace(conn(extra, **server))
+    workspace = azureml_workspace(conn(extra, **server), nobody)
     try:
         assert workspace.id == ID
         assert workspace.name == "'ml' (Azure ML workspace ml-prod)"
@@ -110,7 +114,7 @@ def test_resource_manager(fields: dict[str, Any], base: str, scope: str) -> None
 @pytest.mark.parametrize("host", ["http://arm.example", "https://u:HUSH@arm.example", "https://arm.example/?sig=HUSH"])
 def test_resource_manager_that_is_none(host: str) -> None:
     with pytest.raises(InvalidConnection, match=r"'Resource Manager URL' \(host\) is an https URL") as caught:
-        azureml_workspace(conn(PLACE, host=host))
+        azureml_workspace(conn(PLACE, host=host), nobody)
     assert "HUSH" not in str(caught.value)
 
 

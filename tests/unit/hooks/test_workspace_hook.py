@@ -129,7 +129,7 @@ def test_a_workspace_in_postgresql(connect: Connect, servers: Servers, tmp_path:
     ],
 )
 def test_url_of_a_database(fields: dict[str, Any], url: str) -> None:
-    assert database_url(Connection(conn_id="ws", conn_type="azureml_local_workspace", **fields)) == url
+    assert database_url(Connection(conn_id="ws", conn_type="azureml_local_workspace", **fields), lambda _: None) == url
 
 
 @pytest.mark.usefixtures("home")
