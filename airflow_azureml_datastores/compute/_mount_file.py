@@ -142,10 +142,13 @@ class OpenFile:
             self.dirty = self._create = self._blind = False
             return ObjectInfo(self.path, size, etag, self._modified)
 
-    def moved(self, name: str, found: ObjectInfo) -> None:
-        """The object is somewhere else now. What is staged stays."""
+    def moved(self, name: str, found: ObjectInfo | None) -> None:
+        """The object is somewhere else now; None if it is :attr:`gone`. What is staged stays."""
         with self.lock:
-            self.name, self.path, self.version = name, found.path, found.version
+            self.name = name
+            if found is None:
+                return
+            self.path, self.version = found.path, found.version
             if self._stage is None:
                 self._reader = Reader(self._room.store, found.version, self._room.cache, self._room.pool)
 

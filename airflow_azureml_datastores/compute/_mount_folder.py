@@ -216,8 +216,7 @@ class WritableFolder(MountedFolder):
         self._live.make(path)
 
     def remove_folder(self, path: str) -> None:
-        if self.entries(path):
-            raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
+        self._check_empty(path)
         self._live.drop(path)
 
     def rename(self, old: str, new: str) -> None:
@@ -256,8 +255,7 @@ class WritableFolder(MountedFolder):
 
     def _rename_folder(self, old: str, new: str) -> None:
         store, source, target = self._room.store, f"{self._prefix}{old}/", f"{self._prefix}{new}/"
-        if next(iter(store.list(target)), None) is not None:
-            raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
+        self._check_empty(new)
         with self._lock:
             inside = [file for name, file in self._files.items() if name.startswith(f"{old}/")]
         for file in inside:
@@ -271,11 +269,16 @@ class WritableFolder(MountedFolder):
         self._live.move(old, new)
         for file in inside:
             name = f"{new}/{file.name[len(old) + 1 :]}"
-            info = store.stat(self._prefix + name)
+            info = None if file.gone else store.stat(self._prefix + name)
             with self._lock:
                 self._files.pop(file.name, None)
                 self._files[name] = file
                 file.moved(name, info)
+
+    def _check_empty(self, path: str) -> None:
+        """:raises OSError: there is something in the folder, if there is one."""
+        if self._live.find(path) is not None and self.entries(path):
+            raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
 
     def _copy_all(self, found: list[ObjectInfo], source: str, target: str) -> None:
         """Copy, all or nothing."""

@@ -234,6 +234,62 @@ print(len(pd.read_csv("data/frame.csv")))
 """,
 }
 
+ANYTHING = """
+import errno, os, random, sys
+give = random.Random(int(sys.argv[1]))
+opened = []
+
+def name(): return "/".join(give.choice("abc") for _ in range(give.randrange(1, 4)))
+def data(): return give.randbytes(give.choice([0, 1, 100, 5000, 200_000]))
+def opened_for(flags):
+    fd = os.open(name(), flags)
+    opened.append(fd)
+def with_opened(do):
+    if opened: return do(give.choice(opened))
+def close():
+    if opened: os.close(opened.pop(give.randrange(len(opened))))
+def write_whole():
+    with open(name(), give.choice(["wb", "ab", "xb"])) as file: file.write(data())
+def write_part():
+    with open(name(), "r+b") as file: file.seek(give.randrange(6000)); file.write(data()[:3000])
+def read_all():
+    with open(name(), "rb") as file: return hash_of(file.read())
+def size_of():
+    path = name()
+    if not os.path.isdir(path): return os.path.getsize(path)
+def hash_of(content): return len(content), sum(content[::7])
+
+DO = [
+    write_whole, write_whole, write_part, read_all, read_all, close, close,
+    lambda: os.mkdir(name()), lambda: os.makedirs(name(), exist_ok=True), lambda: os.rmdir(name()),
+    lambda: os.unlink(name()), lambda: os.rename(name(), name()), lambda: os.rename(name(), name()),
+    lambda: os.truncate(name(), give.randrange(8000)), lambda: sorted(os.listdir(name())), size_of,
+    lambda: opened_for(os.O_RDWR), lambda: opened_for(os.O_RDWR | os.O_CREAT), lambda: opened_for(os.O_RDONLY),
+    lambda: opened_for(os.O_RDWR | os.O_TRUNC), lambda: opened_for(os.O_RDWR | os.O_CREAT | os.O_EXCL),
+    lambda: with_opened(lambda fd: hash_of(os.pread(fd, 300_000, give.randrange(100)))),
+    lambda: with_opened(lambda fd: os.pwrite(fd, data(), give.randrange(5000))),
+    lambda: with_opened(lambda fd: os.ftruncate(fd, give.randrange(5000))),
+    lambda: with_opened(os.fsync),
+]
+for step in range(400):
+    do = give.randrange(len(DO))
+    try:
+        print(step, do, DO[do]())
+    except OSError as error:
+        print(step, do, errno.errorcode[error.errno])
+for fd in opened: os.close(fd)
+for folder, folders, files in sorted(os.walk(".")):
+    print(folder, sorted(folders), [(file, os.path.getsize(os.path.join(folder, file))) for file in sorted(files)])
+"""
+
+
+@pytest.mark.parametrize(("rig", "seed"), [("local", 3), ("local", 27), ("blob", 4)], indirect=["rig"])
+def test_anything(rig: Rig, seed: int, tmp_path: Path) -> None:
+    """Some hundred calls at random, on few names, so that they meet."""
+    script = tmp_path / "program.py"
+    script.write_text(ANYTHING)
+    compare(rig, tmp_path, f"mkdir in && cd in && $PYTHON {script} {seed}")
+
 
 @both
 @pytest.mark.parametrize("program", PROGRAMS)
