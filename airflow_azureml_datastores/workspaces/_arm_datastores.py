@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from airflow_azureml_datastores.core.arm import ArmDatastore
-from airflow_azureml_datastores.core.credentials import Credential
+from airflow_azureml_datastores.core.credentials import AccessToken, Credential
 from airflow_azureml_datastores.core.datastore import Datastore, Location, UnknownLocation
 from airflow_azureml_datastores.errors import AccessDenied, Conflict, InvalidInput, Unsupported
 from airflow_azureml_datastores.stores import LOCATIONS, location_class
@@ -75,7 +75,8 @@ class ArmDatastores:
         The schema marks ``isDefault`` read-only, but a PUT of what is there already takes it (azapi#694).
         """
         properties = {**kept.properties, "credentials": self._complete(kept), "isDefault": True}
-        return self._put(kept.datastore.name, {"properties": properties})[0]
+        made, now = self._put(kept.datastore.name, {"properties": properties})
+        return made and now.created != kept.created
 
     def restorer(self, kept: Kept) -> Callable[[], object]:
         credentials = dict(kept.properties["credentials"])
@@ -101,7 +102,8 @@ class ArmDatastores:
     def credential(self, kept: Kept) -> Credential | None:
         name, kind = kept.datastore.name, kept.properties["credentials"].get("credentialsType")
         if kind == "None":
-            return self._arm.credential
+            # A bare token is for Azure Resource Manager alone; any other credential gets tokens for storage, too.
+            return None if isinstance(self._arm.credential, AccessToken) else self._arm.credential
 
         def renew() -> str:
             with self._named(name):
@@ -185,7 +187,8 @@ def decode(answer: Mapping[str, Any]) -> Kept:
         description=str(properties.get("description") or ""),
         tags=texts(properties.get("tags")),
     )
-    return Kept(datastore, properties, properties.get("isDefault") is True)
+    created = mapping(answer.get("systemData")).get("createdAt")
+    return Kept(datastore, properties, properties.get("isDefault") is True, created=str(created or ""))
 
 
 def _location(properties: Mapping[str, Any], free: Mapping[str, str]) -> Location:

@@ -24,12 +24,14 @@ class Kept:
     :param properties: all of them; secrets are never among them.
     :param is_default: whether it is the workspace's default.
     :param is_connection: whether it is kept as a connection.
+    :param created: when it was registered, in the service's words; "" if it does not say.
     """
 
     datastore: Datastore
     properties: Mapping[str, Any] = field(repr=False)
     is_default: bool = False
     is_connection: bool = False
+    created: str = ""
 
 
 Held = Literal["same", "other", "unknown"]

@@ -165,9 +165,12 @@ class AzureMLWorkspace:
     def credential(self, datastore: Datastore) -> Credential | None:
         """The credential that the workspace keeps for a datastore.
 
-        Where it keeps none (identity-based access) that is the workspace's own; None for a connection without one.
+        Where it keeps none (identity-based access) that is the workspace's own; None for a connection without one. For
+        a place that is not registered under this name it is what it would be without a credential.
         """
-        kept = self._find(datastore.name)
+        kept = self._look(datastore.name)
+        if kept is None or kept.datastore.location != datastore.location:
+            return None if _is_connection(datastore) else self._arm.credential
         return self._shelf_of(kept).credential(kept)
 
     def get_data(self, name: str, version: str | None = None) -> DataAsset:
