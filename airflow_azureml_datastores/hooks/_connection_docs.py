@@ -33,7 +33,8 @@ the connection and the field; no other way is tried in its place.
 Common to all types:
 
 - A password or key field may hold an account key or a SAS token. A SAS token may be a query string, with or without the
-  leading `?`, or a whole `https://…?…` URL, whose address is then the endpoint.
+  leading `?`, or a whole `https://…?…` URL, whose address is then the endpoint. It is used until it expires, also in the
+  middle of a transfer; one that an Azure ML workspace keeps for a datastore without a connection is renewed in time.
 - `identity` is `default` (the chain of `DefaultAzureCredential`), `managed` or `workload`. Without it,
   `managed_identity_client_id` alone means exactly that managed identity, `workload_identity_tenant_id` alone means
   workload identity, and both or neither mean the chain.
@@ -51,9 +52,9 @@ Connections of type `azure_data_lake` are for Data Lake Storage Gen1, which is r
 
 
 _WORKSPACE = """\
-A connection of this type says where a workspace of Azure ML is, and how to log in to Azure Resource Manager, which all
-that the workspace knows is asked for. The same connection may be the `credential_conn_id` of a datastore: its data is
-then reached as the same client.
+A connection of this type says where a workspace of Azure ML is, and as whom to ask Azure Resource Manager for what the
+workspace knows. The same connection may be the `credential_conn_id` of a datastore: its data is then reached as the
+same client.
 
 | field | holds |
 |---|---|
