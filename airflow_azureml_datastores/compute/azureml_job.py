@@ -151,6 +151,10 @@ class JobExperiment:
         check_command(self.command, self.inputs, self.outputs)
         if self.code is not None and not self.code.is_dir():
             raise InvalidInput(f"the code folder {str(self.code)!r} is not there.")
+        if not self.compute:
+            raise InvalidInput(
+                "compute is empty: name one of the workspace's, 'serverless', or 'local' for the worker."
+            )
         if not self.options.environment:
             raise InvalidInput(
                 f"compute {self.compute!r} needs an environment for the command: pass for example "

@@ -222,6 +222,7 @@ class TestBadInput:
         [
             ({"command": "cat ${{inputs.x}}"}, InvalidInput, "no input 'x'"),
             ({"options": JobOptions()}, InvalidInput, "needs an environment"),
+            ({"compute": ""}, InvalidInput, "compute is empty"),
             ({"metrics": "m"}, InvalidInput, "metrics='m'"),
             ({"outputs": {"y": Output("azureml://datastores/nowhere/paths/y/")}}, DatastoreNotFound, "nowhere"),
             (
