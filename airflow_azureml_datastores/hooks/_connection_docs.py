@@ -33,8 +33,8 @@ the connection and the field; no other way is tried in its place.
 Common to all types:
 
 - A password or key field may hold an account key or a SAS token. A SAS token may be a query string, with or without the
-  leading `?`, or a whole `https://…?…` URL, whose address is then the endpoint. It is used until it expires, also in the
-  middle of a transfer; one that an Azure ML workspace keeps for a datastore without a connection is renewed in time.
+  leading `?`, or a whole `https://…?…` URL, whose address is then the endpoint. It is used until it expires, even
+  in the middle of a transfer; one that an Azure ML workspace keeps for a datastore without a connection is renewed.
 - `identity` is `default` (the chain of `DefaultAzureCredential`), `managed` or `workload`. Without it,
   `managed_identity_client_id` alone means exactly that managed identity, `workload_identity_tenant_id` alone means
   workload identity, and both or neither mean the chain.
