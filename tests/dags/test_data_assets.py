@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,31 @@ from airflow_azureml_datastores.operators import (
 from airflow_azureml_datastores.sensors import NewDataSensor
 from tests.dags.conftest import WORKSPACE
 from tests.dags.runs import Finished, run_dag
+from tests.dags.test_two_workspaces import connect, fields
+from tests.servers.fixtures import Servers
 
 BLOB = "azureml://datastores/workspaceblobstore/paths"
 Run = Callable[..., Finished]
+
+
+EVERYWHERE = pytest.mark.parametrize("workspace", ["embedded", "azureml"], indirect=True)
+"""Most tests make do with the embedded workspace, which is quicker."""
+
+
+@pytest.fixture
+def workspace(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, workspace_home: Path
+) -> Iterator[WorkspaceHook]:
+    """A new workspace behind the connection ``ml_workspace``: an embedded one, or one of Azure ML on Azurite."""
+    connection: dict[str, Any] = {"conn_type": "azureml_local_workspace", "extra": {"home": str(workspace_home)}}
+    if getattr(request, "param", "embedded") == "azureml":
+        servers: Servers = request.getfixturevalue("servers")
+        for name, value in servers.azureml.azure_environment.items():
+            monkeypatch.setenv(name, value)
+        connection = fields(servers.azureml, servers.azureml.new_workspace(blob=servers.azurite))
+    connect(monkeypatch, connection)
+    with WorkspaceHook(WORKSPACE) as hook:
+        yield hook
 
 
 @pytest.fixture
@@ -69,6 +91,7 @@ def ingest(run_name: str, inputs: dict[str, Any], **given: Any) -> Callable[[], 
 
 
 class TestIngest:
+    @EVERYWHERE
     def test_inputs_become_versions(self, run: Run, workspace: WorkspaceHook) -> None:
         write(workspace, "in", a=b"1", b=b"22")
         table = DataAsset(
@@ -94,6 +117,15 @@ class TestIngest:
             versions.append(done["ingest"]["inputs"]["x"]["asset"])
         assert versions == ["azureml:sales:1", "azureml:sales:1", "azureml:sales:2", "azureml:sales:1"]
 
+    @EVERYWHERE
+    @pytest.mark.parametrize("mode", ["copy", "direct"])
+    def test_same_source_is_the_same_version(self, run: Run, workspace: WorkspaceHook, mode: str) -> None:
+        """Whatever is known of the content: copies inside a service leave no digests."""
+        write(workspace, "in", a=b"1")
+        for run_name in ("r1", "r2"):
+            result = run(ingest(run_name, {"x": "in/"}, mode=mode, assets={"x": "sales"}))["ingest"]["inputs"]["x"]
+            assert result["asset"] == "azureml:sales:1"
+
     def test_retry_gives_the_same_version(self, run: Run, workspace: WorkspaceHook) -> None:
         write(workspace, "in", a=b"1")
 
@@ -116,10 +148,7 @@ class TestIngest:
 
     def test_direct(self, run: Run, workspace: WorkspaceHook) -> None:
         write(workspace, "in", a=b"1")
-        inputs = {"x": Input("in/", mode="direct")}
-        for run_name in ("r1", "r2"):
-            result = run(ingest(run_name, inputs, assets={"x": "sales"}))["ingest"]["inputs"]["x"]
-            assert result["asset"] == "azureml:sales:1"
+        run(ingest("r", {"x": Input("in/", mode="direct")}, assets={"x": "sales"}))
         assert workspace.get_data("sales").path == f"{BLOB}/in/"
 
     def test_table(self, run: Run, workspace: WorkspaceHook) -> None:
@@ -163,6 +192,7 @@ class TestSource:
             write(workspace, f"in{number}", a=str(number).encode())
             run(ingest(f"r{number}", {"x": f"in{number}/"}, assets={"x": "sales"}))
 
+    @EVERYWHERE
     @pytest.mark.parametrize(
         ("source", "version"),
         [
@@ -181,6 +211,7 @@ class TestSource:
         assert record["source"] == f"{BLOB}/experiments/e/r{version}/inputs/x/"
         assert record["origin"]["asset"] == f"azureml:sales:{version}"
 
+    @EVERYWHERE
     def test_of_a_run(self, run: Run, workspace: WorkspaceHook) -> None:
         def fill() -> None:
             RunExperimentOperator(
@@ -207,6 +238,7 @@ class TestSource:
         assert read(workspace, f"{BLOB}/copied/")["a"] == b"1"
         assert (tmp_path / "down" / "a").read_bytes() == b"2"
 
+    @EVERYWHERE
     def test_of_a_sensor(self, run: Run, workspace: WorkspaceHook) -> None:
         def fill() -> None:
             new = NewDataSensor(task_id="wait", path="azureml:sales@latest", consumer="c", poke_interval=0.1)
@@ -255,6 +287,7 @@ class TestPublish:
 
         return fill
 
+    @EVERYWHERE
     def test_outputs_become_versions(self, run: Run, workspace: WorkspaceHook) -> None:
         assets = {"model": DataAsset("model", tags={"stage": "gold"}), "report": "report"}
         result = run(self.publish(assets=assets))["publish"]
@@ -264,6 +297,7 @@ class TestPublish:
         assert dict(model.tags) == {"stage": "gold"}
         assert (report.path, report.type) == ("azureml://datastores/gold/paths/report.json", "uri_file")
 
+    @EVERYWHERE
     def test_same_content_is_the_same_version(self, run: Run, workspace: WorkspaceHook) -> None:
         found = [run(self.publish(text, assets={"model": "model"}))["publish"]["model"]["asset"] for text in "1121"]
         assert found == ["azureml:model:1", "azureml:model:1", "azureml:model:2", "azureml:model:3"]
@@ -275,6 +309,7 @@ class TestPublish:
         assert workspace.get_data("model").type == "mltable"
         assert sorted(read(workspace, workspace.resolve("azureml:model@latest"))) == ["MLTable", "m"]
 
+    @EVERYWHERE
     def test_retry_gives_the_same_version(
         self, run: Run, workspace: WorkspaceHook, monkeypatch: pytest.MonkeyPatch
     ) -> None:
