@@ -56,6 +56,7 @@ from tests.contract.workspace.rigs_azureml import trusting
 from tests.servers.azureml import ArmError, AzureML, LoseResponse, Meanwhile, Workspace, throttled
 from tests.servers.azureml.web import Response
 from tests.servers.fixtures import Servers
+from tests.unit.workspaces.test_arm_certificates import GUID, forms
 
 ROOT = Path(__file__).parents[2]
 KEY = "a2V5LWluLXRoaXMtdGVzdA=="
@@ -737,6 +738,13 @@ class TestLogin:
         workspace.register(SALES)
         assert workspace.credential(SALES) == principal, "where the workspace keeps none it is its own"
 
+    def test_certificate(self, azureml: AzureML, open_workspace: Open) -> None:
+        pem, _ = forms()["PEM"]
+        app = azureml.new_app("airflow", certificate=pem)
+        authority = azureml.login_url.partition("://")[2]
+        certificate = Certificate(app.tenant, app.client_id, content=pem, authority=authority)
+        assert open_workspace(credential=certificate).default().name == "workspaceblobstore"
+
     @pytest.mark.parametrize(
         ("changes", "told"),
         [
@@ -831,8 +839,6 @@ def test_secrets_are_nowhere(
 
 
 def test_certificate_of_a_datastore(workspace: AzureMLWorkspace, remote: Workspace) -> None:
-    from tests.unit.workspaces.test_arm_certificates import GUID, forms
-
     certificate = Certificate(GUID, GUID, content=forms()["PKCS#12"][0])
     workspace.register(SALES, credential=certificate)
     assert workspace.register(SALES, credential=certificate) == "unchanged"
