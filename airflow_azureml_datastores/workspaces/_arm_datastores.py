@@ -47,6 +47,11 @@ class ArmDatastores:
         self._arm = arm
         self._on_secret = on_secret
 
+    @property
+    def own_credential(self) -> Credential | None:
+        """The workspace's, for storage: a bare token is for Azure Resource Manager alone."""
+        return None if isinstance(self._arm.credential, AccessToken) else self._arm.credential
+
     def list(self) -> Iterator[Kept]:
         return map(decode, self._arm.pages("datastores", DATASTORES))
 
@@ -102,8 +107,7 @@ class ArmDatastores:
     def credential(self, kept: Kept) -> Credential | None:
         name, kind = kept.datastore.name, kept.properties["credentials"].get("credentialsType")
         if kind == "None":
-            # A bare token is for Azure Resource Manager alone; any other credential gets tokens for storage, too.
-            return None if isinstance(self._arm.credential, AccessToken) else self._arm.credential
+            return self.own_credential
 
         def renew() -> str:
             with self._named(name):

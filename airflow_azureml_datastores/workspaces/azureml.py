@@ -163,15 +163,15 @@ class AzureMLWorkspace:
         return kept.datastore
 
     def credential(self, datastore: Datastore) -> Credential | None:
-        """The credential that the workspace keeps for a datastore.
+        """The credential that the workspace keeps for a datastore, if it is registered with this location.
 
-        Where it keeps none (identity-based access) that is the workspace's own; None for a connection without one. For
-        a place that is not registered under this name it is what it would be without a credential.
+        Where it keeps none (identity-based access) that is the workspace's own, unless that is an access token; None
+        for a connection without one.
         """
         kept = self._look(datastore.name)
-        if kept is None or kept.datastore.location != datastore.location:
-            return None if _is_connection(datastore) else self._arm.credential
-        return self._shelf_of(kept).credential(kept)
+        if kept is not None and kept.datastore.location == datastore.location:
+            return self._shelf_of(kept).credential(kept)
+        return None if _is_connection(datastore) else self._datastores.own_credential
 
     def get_data(self, name: str, version: str | None = None) -> DataAsset:
         return self._data.get(name, version)

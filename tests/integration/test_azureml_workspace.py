@@ -441,6 +441,20 @@ class TestCredentials:
         assert "secret" not in str(refused.value)
         assert puts(azureml, remote) == []
 
+    def test_of_what_is_not_registered(
+        self, azureml: AzureML, open_workspace: Open, workspace: AzureMLWorkspace
+    ) -> None:
+        """As a check before the registration asks for it."""
+        principal = TestLogin().principal(azureml)
+        own = open_workspace(credential=principal)
+        assert own.credential(SALES) == principal
+        assert own.credential(SHARED) is None
+        assert workspace.credential(SALES) is None
+        own.register(SALES, credential=AccountKey(KEY))
+        assert own.credential(replace(SALES, name="SALES", description="new")) == AccountKey(KEY)
+        assert own.credential(replace(SALES, location=AzureBlob("other", "raw"))) == principal, "not another's key"
+        assert own.credential(replace(SHARED, name="sales")) is None
+
     def test_denied(self, workspace: AzureMLWorkspace, remote: Workspace) -> None:
         workspace.register(SALES, credential=AccountKey(KEY))
         remote.deny("datastores/listSecrets/action")
