@@ -30,7 +30,7 @@ _FAREWELL = 5.0
 """Seconds that a process which was let go may take to end."""
 _SHOWN = 5
 _NOISE = "Ignoring invalid max threads value"
-"""What libfuse 3.12 to 3.16 say of their own default (libfuse/libfuse#873)."""
+"""What some versions of libfuse say of their own default (libfuse/libfuse#1003)."""
 
 
 class MountProcess:
@@ -80,7 +80,7 @@ class MountProcess:
         while not self._mounted.wait(0.05):
             if self._over.is_set() or time.monotonic() > deadline:
                 self.kill()
-                reason = " ".join(self._complaints) or "it gave no reason"
+                reason = self._complaints[-1] if self._complaints else "it gave no reason"
                 raise Unsupported(
                     f"{self._order.name} cannot be mounted: {reason}. Use mode 'download' for inputs and 'upload' for "
                     f"outputs, which need no mount."

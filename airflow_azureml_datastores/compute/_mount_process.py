@@ -67,7 +67,10 @@ def main(fd: int) -> None:
         served = threading.Event()
         watch = threading.Thread(target=_watch, args=(line, order, folder, served), name="watch", daemon=True)
         watch.start()
-        serve(folder, order.mountpoint, order.name, lambda: line.send(mounted=True))
+        try:
+            serve(folder, order.mountpoint, order.name, lambda: line.send(mounted=True))
+        except RuntimeError:  # libfuse has said why
+            os._exit(1)
         served.set()
         _finish(line, folder)
         watch.join()

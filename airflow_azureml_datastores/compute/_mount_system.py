@@ -49,7 +49,7 @@ def _problem() -> str | None:
         return f"this user may not use {_DEVICE}"
     if not _may_mount():
         return (
-            "this user may not mount: there is no fusermount that could for it, and it lacks the capability SYS_ADMIN "
+            "this process may not mount: it lacks the capability SYS_ADMIN, and there is no fusermount that could "
             "(in a container: --cap-add SYS_ADMIN)"
         )
     return None
@@ -66,8 +66,8 @@ def _may_mount() -> bool:
     status = dict(line.split(":\t", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":\t" in line)
     if int(status["CapEff"], 16) >> _CAP_SYS_ADMIN & 1:
         return True
-    if status.get("NoNewPrivs", "0").strip() == "1":
-        return False
+    if not int(status["CapBnd"], 16) >> _CAP_SYS_ADMIN & 1 or status.get("NoNewPrivs", "0").strip() == "1":
+        return False  # nor may a helper, as in a container that is not allowed to
     helper = _helper()
     return helper is not None and bool(os.stat(helper).st_mode & stat.S_ISUID)
 

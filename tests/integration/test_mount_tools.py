@@ -325,10 +325,9 @@ def test_a_large_file(rig: Rig, tmp_path: Path) -> None:
     with rig.mounted(cache=20 * MIB) as folder:
         assert sh(folder, f"cp {large} here && wc -c here") == f"{200 * MIB} here\n[0]"
         assert sh(folder, "sha256sum here").startswith(digest)
-        assert sh(folder, "tail -c 1000000 here | sha256sum") == sh(tmp_path, "tail -c 1000000 large | sha256sum")
     assert rig.store.stat("here").size == 200 * MIB
     with rig.mounted(writable=False) as folder:
-        assert sh(folder, "sha256sum here & sha256sum here & sha256sum here; wait").count(digest) == 3
+        assert sh(folder, "sha256sum here & sha256sum here; wait").count(digest) == 2
 
 
 def test_a_folder_of_10_000_files(sites: Sites) -> None:
