@@ -76,16 +76,17 @@ class IngestToExperimentOperator(WorkspaceOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         run = experiment_run(self.experiment, self.run, context)
-        assets = assets_to_register(self.assets, "input", self.inputs)
+        inputs = self.inputs or {}
+        assets = assets_to_register(self.assets, "input", inputs)
 
         def check(name: str, mode: IngestMode, source: Source) -> None:
             if name in assets:
                 check_fits(name, assets[name], source, single=source.single)
                 if mode == "direct":
-                    _check_whole(name, self.inputs[name], source)
+                    _check_whole(name, inputs[name], source)
 
         with self.workspace_hook() as hook:
-            sources = {name: named_source(hook, value) for name, value in self.inputs.items()}
+            sources = {name: named_source(hook, value) for name, value in inputs.items()}
             try:
                 results = ingest(
                     hook.open,

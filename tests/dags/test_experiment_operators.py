@@ -100,6 +100,7 @@ class TestIngest:
             ({"x": "in/", "y": "nothing/*.csv"}, "of input 'y' is empty"),
             ({"a-b": "in/"}, "'a-b' is not an input name"),
             ({}, "no inputs are given"),
+            (None, "no inputs are given"),
         ],
     )
     def test_bad_input_moves_nothing(
