@@ -123,5 +123,11 @@ _AZURE_WORKSPACE = {
             "Azure cloud environment", "AzurePublicCloud (if empty), AzureUSGovernment or AzureChinaCloud."
         ),
         "authority": _text("Login service", "Host of another login service than the cloud's, as in private clouds."),
+        "compute": _text(
+            "Compute", "Where experiments run that name no compute: a compute of the workspace. Empty: on the worker."
+        ),
+        "environment": _text(
+            "Environment", "What jobs run in that name none: azureml:<name>@latest, or a Docker image."
+        ),
     },
 }

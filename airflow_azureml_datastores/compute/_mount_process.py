@@ -64,13 +64,19 @@ def main(fd: int) -> None:
     from airflow_azureml_datastores.compute._mount_operations import serve
 
     with order.open(line.say) as folder:
-        served = threading.Event()
+        mounted, served = threading.Event(), threading.Event()
         watch = threading.Thread(target=_watch, args=(line, order, folder, served), name="watch", daemon=True)
         watch.start()
+
+        def say_mounted() -> None:
+            mounted.set()
+            line.send(mounted=True)
+
         try:
-            serve(folder, order.mountpoint, order.name, lambda: line.send(mounted=True))
-        except RuntimeError:  # libfuse has said why
-            os._exit(1)
+            serve(folder, order.mountpoint, order.name, say_mounted)
+        except RuntimeError:
+            if not mounted.is_set():  # libfuse has said why; else it is how libfuse 2 takes to a lazy unmount
+                os._exit(1)
         served.set()
         _finish(line, folder)
         watch.join()

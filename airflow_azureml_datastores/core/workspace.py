@@ -74,6 +74,8 @@ class Workspace(Protocol):
     def credential(self, datastore: Datastore) -> Credential | None:
         """The credential that the workspace itself keeps for a datastore; None if it keeps none.
 
+        The datastore need not be registered, or be registered as it is now.
+
         :raises AccessDenied: it may not be read.
         """
         ...

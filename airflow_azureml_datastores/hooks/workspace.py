@@ -25,6 +25,7 @@ from airflow_azureml_datastores.core.place import Place
 from airflow_azureml_datastores.core.uri import DataAssetUri, DatastoreUri, JobOutputUri, parse_uri, quote_path
 from airflow_azureml_datastores.core.workspace import Registered, Workspace
 from airflow_azureml_datastores.errors import DatastoresError, InvalidConnection, InvalidUri
+from airflow_azureml_datastores.hooks._connection_fields import Field, Filled
 from airflow_azureml_datastores.hooks._data_places import place_of
 from airflow_azureml_datastores.hooks._masking import Mask, masked_by
 from airflow_azureml_datastores.hooks.azureml import azureml_workspace
@@ -72,6 +73,20 @@ class WorkspaceHook(BaseHook):
     def get_conn(self) -> Workspace:
         """The workspace itself."""
         return self.workspace
+
+    @property
+    def compute(self) -> str:
+        """Where experiments run that name no compute: what the connection says, or else ``local``, the worker."""
+        return self._preference("compute") or "local"
+
+    @property
+    def environment(self) -> str | None:
+        """What jobs run in that name no environment, if the connection says it."""
+        return self._preference("environment")
+
+    def _preference(self, name: str) -> str | None:
+        connection = self._connection(self.workspace_conn_id, "the workspace", "azureml_local_workspace")
+        return Filled(connection).get(Field(name))
 
     def list(self) -> Sequence[Datastore]:
         """All registered datastores, by name."""

@@ -52,7 +52,7 @@ class RunExperimentOperator(WorkspaceOperator):
     :param env: added to the command's environment, which has none of Airflow's own variables.
     :param metrics: name of the ``uri_file`` output to which the command writes its metrics, a JSON object.
     :param compute: where it runs; ``local`` is a process on the worker, another one the name of a compute of the
-        workspace, or ``serverless``.
+        workspace, or ``serverless``. None is what the workspace's connection says, or else the worker.
     :param run: name of the run; None takes that of the ingest, or derives it from the DAG run.
     :param environment: of a job: ``azureml:<name>:<version>``, ``azureml:<name>@latest``, a Docker image, or the fields
         of azure-ai-ml's ``Environment``, a ``conda_file`` being relative to the DAG's file. It and what follows is for
@@ -104,7 +104,7 @@ class RunExperimentOperator(WorkspaceOperator):
         code: str | None = None,
         env: Mapping[str, str] | None = None,
         metrics: str | None = None,
-        compute: str = "local",
+        compute: str | None = None,
         run: str | None = None,
         environment: str | Mapping[str, Any] | None = None,
         instance_type: str | None = None,
@@ -141,7 +141,8 @@ class RunExperimentOperator(WorkspaceOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         with self.workspace_hook() as hook:
-            return self._run_process(hook, context) if self.compute == "local" else self._run_job(hook, context)
+            on_worker = (self.compute or hook.compute) == "local"
+            return self._run_process(hook, context) if on_worker else self._run_job(hook, context)
 
     def resume(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Go on when the trigger has seen the job's end.
@@ -217,7 +218,7 @@ class RunExperimentOperator(WorkspaceOperator):
             run,
             task_name(context),
             self.command,
-            self.compute,
+            self.compute or hook.compute,
             inputs,
             self._resolved_outputs(hook),
             say=self.log.info,
@@ -227,7 +228,7 @@ class RunExperimentOperator(WorkspaceOperator):
             metrics=self.metrics,
             resolve_input=lambda value: _for_job(hook, value),
             options=JobOptions(
-                environment=self._environment(),
+                environment=self._environment() or hook.environment,
                 instance_type=self.instance_type,
                 instance_count=None if self.instance_count is None else int(self.instance_count),
                 distribution=self.distribution,
