@@ -243,7 +243,7 @@ class TestWhatIsWrong:
     @pytest.mark.parametrize(
         ("field", "value", "words"),
         [
-            ("subscription_id", str(uuid4()), "Check the subscription's id and the tenant"),
+            ("subscription_id", "00000000-0000-4000-8000-000000000000", "Check the subscription's id and the tenant"),
             ("resource_group", "nowhere", "Check the resource group in the workspace's connection"),
             ("workspace_name", "nowhere", "the workspace was not found"),
         ],
