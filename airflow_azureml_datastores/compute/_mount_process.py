@@ -93,6 +93,7 @@ def _watch(line: Line, order: Order, folder: MountedFolder, served: threading.Ev
             if not served.wait(_LINGER):
                 _finish(line, folder)
         line.file.readline()  # nothing comes, but the end of whoever waits for what is being brought away
+    shutil.rmtree(order.scratch, ignore_errors=True)  # first: with libfuse 2 the process may be gone with the mount
     unmount(order.mountpoint, lazy=True)
     shutil.rmtree(order.scratch, ignore_errors=True)
     os._exit(1)
