@@ -151,6 +151,7 @@ _REMEDIES = {
 _OBSTORE_CODE = re.compile(r"<Code>(\w+)</Code>")
 _OBSTORE_STATUS = re.compile(r"status code: (\d{3})\b")
 _SECRET = re.compile(r"(?i)(sig|signature|key|secret|token|assertion)(=|%3D|\": *\")[^&\s\"']+")
+_LOGIN_STATUS = re.compile(r"HTTP Error: (429|5\d\d)\b")
 _SAID = 300
 
 
@@ -193,7 +194,23 @@ def class_of(error: BaseException, *, of_path: bool) -> type[DatastoresError]:
         ours = next((CLASSES[name] for name in names if name in CLASSES), Unavailable)
     if ours is PathNotFound and not of_path:
         return ContainerNotFound
-    return ours
+    return Unavailable if ours is AccessDenied and is_login_outage(error) else ours
+
+
+def is_login_outage(error: BaseException) -> bool:
+    """Whether a login failed because Microsoft Entra ID was not reached, or is in trouble.
+
+    azure-identity has the one error for this and for credentials that are wrong.
+    """
+    if f"{type(error).__module__}.{type(error).__qualname__}" != "azure.core.exceptions.ClientAuthenticationError":
+        return False
+    if status_of(error):
+        return False
+    from azure.core.exceptions import ServiceRequestError, ServiceResponseError
+
+    # What msal says of an answer that it does not look into.
+    in_trouble = _LOGIN_STATUS.search(str(getattr(error, "message", error)))
+    return bool(in_trouble) or any(isinstance(e, ServiceRequestError | ServiceResponseError) for e in _causes(error))
 
 
 def upstream_errors() -> tuple[type[Exception], ...]:

@@ -20,7 +20,13 @@ from airflow_azureml_datastores.errors import (
     Unsupported,
     WorkspaceNotFound,
 )
-from airflow_azureml_datastores.stores._azure_errors import class_of, in_brackets, network_reason, without_secrets
+from airflow_azureml_datastores.stores._azure_errors import (
+    class_of,
+    in_brackets,
+    is_login_outage,
+    network_reason,
+    without_secrets,
+)
 
 # https://learn.microsoft.com/azure/azure-resource-manager/troubleshooting/common-deployment-errors
 CODES: Mapping[str, type[DatastoresError]] = {
@@ -144,9 +150,8 @@ class ArmErrors:
             return AccessDenied(f"{self._workspace}: {self._credential} could not log in: {_why_no_login(error)}.")
         if ours not in (Unavailable, Unsupported):
             ours = Unavailable
-        return ours(
-            f"{self._workspace}: Azure Resource Manager did not answer properly{network_reason(error)} [{request}]."
-        )
+        who = "Microsoft Entra ID" if is_login_outage(error) else "Azure Resource Manager"
+        return ours(f"{self._workspace}: {who} did not answer properly{network_reason(error)} [{request}].")
 
     def of_nonsense(self, request: str) -> DatastoresError:
         """The error to raise for an answer that Azure Resource Manager never gives."""

@@ -16,11 +16,12 @@ from uuid import uuid4
 import pytest
 from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import MaskSecret
+from azure.core.pipeline.policies._retry import RetryPolicyBase
 
 from airflow_azureml_datastores.core.credentials import AccountKey
-from airflow_azureml_datastores.errors import AccessDenied, InvalidConnection, WorkspaceNotFound
+from airflow_azureml_datastores.errors import AccessDenied, InvalidConnection, Unavailable, WorkspaceNotFound
 from airflow_azureml_datastores.hooks import WorkspaceHook
-from tests.servers.azureml import AzureML, Principal, Workspace
+from tests.servers.azureml import ArmError, AzureML, Principal, Workspace
 from tests.servers.fixtures import Servers
 from tests.unit.test_azure_credentials import certificate
 
@@ -203,6 +204,25 @@ class TestWhatIsWrong:
     def test_expired_secret(self, azureml: AzureML, connect: Connect) -> None:
         as_app(connect, azureml.new_app(secret="s3cret~value", expired=True))
         refused("the client secret has expired: make a new one and put it into the connection", AccessDenied)
+
+    @pytest.mark.parametrize(
+        ("match", "authority"),
+        [(r"POST .*/oauth2/v2\.0/token", None), ("openid-configuration", None), ("", "https://127.0.0.1:1")],
+        ids=["no token", "no metadata", "no network"],
+    )
+    def test_a_login_service_that_is_down(
+        self, azureml: AzureML, connect: Connect, monkeypatch: pytest.MonkeyPatch, match: str, authority: str | None
+    ) -> None:
+        """Which may be over soon: who waits for something waits on."""
+        monkeypatch.setattr(RetryPolicyBase, "get_backoff_time", lambda *_: 0)
+        app = azureml.new_app(secret="s3cret~value")
+        as_app(connect, app, authority=authority or azureml.login_url)
+        if authority is None:
+            azureml.plan(ArmError(match, 503, times=99))
+        try:
+            refused("Microsoft Entra ID did not answer properly", Unavailable)
+        finally:
+            azureml.clear_plan()
 
     def test_certificate_of_another_application(self, azureml: AzureML, connect: Connect) -> None:
         pem = certificate(None)
