@@ -29,6 +29,7 @@ class Outputs:
     :param outputs: name -> :class:`Output`.
     :param metrics: name of the ``uri_file`` output with the metrics, a JSON object; None if there are none.
     :param say: takes progress lines.
+    :param home: the datastore of the run's folder; None is the default.
     """
 
     open_datastore: OpenDatastore
@@ -36,6 +37,7 @@ class Outputs:
     outputs: Mapping[str, Output]
     say: Say
     metrics: str | None = None
+    home: str | None = None
 
     def check(self) -> None:
         """Find out what would go wrong, before anything happens.
@@ -163,7 +165,7 @@ class Outputs:
 
     def record(self, name: str) -> Place:
         """The folder of an output in the run's folder, where its manifest is unless it was published."""
-        return self.open_datastore(None).at(self.run.output_folder(name))
+        return self.open_datastore(self.home).at(self.run.output_folder(name))
 
     def _target(self, output: Output) -> Place:
         return open_place(self.open_datastore, parse_datastore_uri(output.path or ""))

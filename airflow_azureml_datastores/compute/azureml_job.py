@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from airflow_azureml_datastores.compute._outputs import Outputs
 from airflow_azureml_datastores.core.experiment import ExperimentRun, Output, check_command
 from airflow_azureml_datastores.core.job import Job, JobOutput, JobSpec
 from airflow_azureml_datastores.core.place import OpenDatastore
+from airflow_azureml_datastores.core.uri import DatastoreUri, parse_uri
 from airflow_azureml_datastores.core.workspace import Workspace
 from airflow_azureml_datastores.errors import DatastoresError, ExperimentFailed, InvalidInput, Unavailable
 from airflow_azureml_datastores.transfer.progress import Say
@@ -137,7 +138,7 @@ class JobExperiment:
         """
         if not job.succeeded:
             raise ExperimentFailed(self._failure(job), 1)
-        result = self._outputs.prepare()()
+        result = replace(self._outputs, home=self._home(job)).prepare()()
         self._attempts.set_delivered(job.name)
         return {**result, "job": job.name}
 
@@ -187,6 +188,14 @@ class JobExperiment:
         output, place = self.outputs[name], self._outputs.place(name)
         found.check_reachable(name, place.datastore)
         return JobOutput(place.uri, output.type, output.mode)
+
+    def _home(self, job: Job) -> str | None:
+        """The datastore of the run's folder, as the job knows it: another one may have become the default since."""
+        for name, output in self.outputs.items():
+            if name in job.outputs and (output.mode != "direct" or output.path is None):
+                uri = parse_uri(job.outputs[name])
+                return uri.datastore if isinstance(uri, DatastoreUri) else None
+        return None
 
     def _failure(self, job: Job) -> str:
         """What is known of a job's failure; all of the command's log goes to ``on_line``."""

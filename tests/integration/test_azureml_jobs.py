@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from azure.core.credentials import AzureNamedKeyCredential
@@ -37,6 +38,7 @@ from airflow_azureml_datastores.workspaces._arm import WORKSPACE, ArmClient
 from tests.integration.azureml_try import RUN, Door, in_a_process, task
 from tests.servers.azureml import ArmError, AzureML, LoseResponse, Meanwhile, Workspace, quota_exceeded
 from tests.servers.azureml.cluster import ClusterRun, JobFailed, run_command
+from tests.servers.azureml.datastores import create_container
 from tests.servers.fixtures import Servers
 
 pytestmark = pytest.mark.xdist_group("azureml jobs")
@@ -298,6 +300,28 @@ class TestTries:
         with task(door) as experiment:
             job = experiment.start()
         assert [*workspace.jobs.all] == [job.name]
+
+    @pytest.mark.parametrize("fate", ["replaced", "deleted"])
+    def test_another_default_datastore_by_the_time_it_is_over(
+        self, door: Door, workspace: Workspace, servers: Servers, fate: str
+    ) -> None:
+        home = dict(workspace.datastores["workspaceblobstore"].properties)
+        key = {"secretsType": "AccountKey", "key": servers.azurite.key}
+        home["credentials"] = {"credentialsType": "AccountKey", "secrets": key}
+        for name in ("first", "second"):
+            container = f"{name}-{uuid4()}"
+            create_container(servers.azurite, container)
+            workspace.datastores.plant(name, {**home, "containerName": container})
+        workspace.datastores.default = "first"
+
+        def run_meanwhile(job: ClusterRun) -> None:
+            workspace.datastores.default = "second" if fate == "replaced" else None
+            job.write("y", "whole.bin", b"whole")
+
+        workspace.jobs.runs(run_meanwhile)
+        (output,) = run(door, outputs={"y": {}})["outputs"].values()
+        assert (output["uri"], output["files"]) == (f"azureml://datastores/first/paths/{RUN.folder}outputs/y/", 1)
+        assert output["manifest"].startswith(output["uri"])
 
     def test_one_that_failed_is_followed_by_another(
         self, door: Door, workspace: Workspace, blobs: ContainerClient
