@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from airflow_azureml_datastores.compute._mount_system import is_mounted
+from airflow_azureml_datastores.compute._mount_system import is_mounted, unmount
 
 _PREFIX = "azureml-run-"
 
@@ -53,6 +53,8 @@ def _sweep(parent: Path) -> None:
             try:
                 if os.fstat(lock).st_uid == os.geteuid():
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    for path in _mounts(folder):  # nobody has unmounted them if their processes were killed, too
+                        unmount(path, lazy=True)
                     _remove(folder)
             finally:
                 os.close(lock)
@@ -60,10 +62,16 @@ def _sweep(parent: Path) -> None:
 
 def _remove(folder: Path) -> None:
     """Remove a folder, but never what is in a datastore that is still mounted in it."""
-    if any(is_mounted(str(path)) for kind in ("inputs", "outputs") for path in (folder / kind).glob("*")):
+    if _mounts(folder):
         return
     shutil.rmtree(folder, ignore_errors=True)
     for path, _, _ in os.walk(folder):  # what is left may be read-only
         with suppress(OSError):
             os.chmod(path, 0o700)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _mounts(folder: Path) -> list[str]:
+    """Where in a run's folder datastores are mounted."""
+    paths = [str(path) for kind in ("inputs", "outputs") for path in (folder / kind).glob("*")]
+    return [path for path in paths if is_mounted(path)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import tempfile
 import threading
 import time
@@ -322,6 +323,26 @@ def test_a_killed_worker_leaves_no_mount_and_the_next_run_no_trace(bench: Bench)
     assert bench.get() == {"experiments/churn/r1/outputs/y/whole": b"1"}
     assert not left.exists()
     bench.assert_left_nothing()
+
+
+def test_nothing_stays_mounted_after_the_next_run_if_the_mounts_process_was_killed_too(local: Bench) -> None:
+    outputs = {"y": Output(mode="rw_mount")}
+    context = multiprocessing.get_context("forkserver")
+    lost = context.Process(target=_run_for_ever, args=(local.site, local.scratch, outputs))
+    lost.start()
+    try:
+        until(lambda: "experiments/churn/r1/outputs/y/half" in local.get())
+        children = [
+            pid for file in Path(f"/proc/{lost.pid}/task").glob("*/children") for pid in file.read_text().split()
+        ]
+        (mount,) = [pid for pid in children if b"_mount_process.py" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        os.kill(int(mount), signal.SIGKILL)  # first, or it would unmount
+    finally:
+        lost.kill()
+        lost.join()
+    assert str(local.scratch) in Path("/proc/self/mountinfo").read_text()
+    local.run("true")
+    local.assert_left_nothing()
 
 
 def _run_for_ever(site: Site, scratch: Path, outputs: dict[str, Output]) -> None:
