@@ -10,20 +10,21 @@ import signal
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from airflow.providers.common.compat.sdk import DecoratedOperator, determine_kwargs, task_decorator_factory
+from airflow.sdk.bases.decorator import _TaskDecorator
 
 from airflow_azureml_datastores.core.experiment import ExperimentRun, check_binding_names
 from airflow_azureml_datastores.errors import ExperimentFailed, InvalidInput
 from airflow_azureml_datastores.hooks.workspace import WorkspaceHook
 from airflow_azureml_datastores.operators._base import WorkspaceOperator, experiment_run, resolved_output
+from airflow_azureml_datastores.operators._upstream import depend_mapped
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import TaskDecorator
-    from airflow.sdk import Context
+    from airflow.sdk import Context, XComArg
 
 RUN = "run"
 """XCom key of what a ``PublishOutputsOperator`` takes as its ``run``."""
@@ -104,11 +105,9 @@ class FunctionExperimentOperator(WorkspaceOperator):
     def _run(self, context: Context) -> ExperimentRun:
         """Unless they are named: the task's own experiment, and a run per DAG run and map index."""
         if isinstance(self.run, Mapping):
-            return ExperimentRun(self.experiment or self.run["experiment"], self.run["run"])
-        run = experiment_run(self.experiment or _experiment_name(self.task_id), self.run, context)
-        index = context["ti"].map_index
-        mapped = self.run is None and index is not None and index >= 0
-        return replace(run, run=f"{run.run}-{index}") if mapped else run
+            experiment = self.experiment or self.run["experiment"]
+            return experiment_run(experiment, None, context, ingested=self.run["run"])
+        return experiment_run(self.experiment or _experiment_name(self.task_id), self.run, context)
 
     def _call(self, context: Context, bound: Mapping[str, Any]) -> Any:
         available = {name: value for name, value in {**context, **self.op_kwargs}.items() if name not in bound}
@@ -161,6 +160,15 @@ class _DecoratedExperiment(DecoratedOperator, FunctionExperimentOperator):
         )
 
 
+class _ExperimentDecorator(_TaskDecorator):  # type: ignore[type-arg]
+    """What a decorated function becomes; mapped, its task depends on what stands in its values."""
+
+    def _expand(self, *args: Any, **kwargs: Any) -> XComArg:
+        made: Any = super()._expand(*args, **kwargs)
+        depend_mapped(made.operator)
+        return cast("XComArg", made)
+
+
 def experiment_task(
     python_callable: Callable[..., Any] | None = None, multiple_outputs: bool | None = None, **kwargs: Any
 ) -> TaskDecorator:
@@ -189,12 +197,20 @@ def experiment_task(
     :raises InvalidInput: an input or output is not a parameter of the function, is one in both, or is given in the
         call, too; or the function is asynchronous, a generator, or takes any number of positional arguments.
     """
-    return task_decorator_factory(
+    made: Any = task_decorator_factory(
         python_callable=python_callable,
         multiple_outputs=multiple_outputs,
         decorated_operator_class=_DecoratedExperiment,
         **kwargs,
     )
+    if python_callable is not None:
+        return _depending(made)
+    return cast("TaskDecorator", lambda function: _depending(made(function)))
+
+
+def _depending(made: _TaskDecorator[..., Any, Any]) -> TaskDecorator:
+    fields = ("function", "multiple_outputs", "operator_class", "kwargs")
+    return cast("TaskDecorator", _ExperimentDecorator(**{name: getattr(made, name) for name in fields}))
 
 
 def _check(

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator, XComArg
+from airflow.sdk import BaseOperator
 
 from airflow_azureml_datastores.core.experiment import ExperimentRun, Output, as_output, unique_slug
 from airflow_azureml_datastores.core.template import Templated
 from airflow_azureml_datastores.core.uri import DatastoreUri, parse_uri
 from airflow_azureml_datastores.hooks.workspace import WorkspaceHook
+from airflow_azureml_datastores.operators._upstream import Partial, depend
 
 if TYPE_CHECKING:
     import jinja2
@@ -41,18 +41,13 @@ class RendersValues:
         """Airflow looks for other tasks' outputs in collections, and would not find those within values."""
         super()._set_xcomargs_dependencies()  # type: ignore[misc]
         for field in self.template_fields:  # type: ignore[attr-defined]
-            XComArg.apply_upstream_relationship(self, _as_collections(getattr(self, field, None)))  # type: ignore[arg-type]
+            depend(self, getattr(self, field, None))  # type: ignore[arg-type]
 
-
-def _as_collections(content: Any) -> Any:
-    """The same content, with lists in place of this package's values."""
-    if isinstance(content, Templated):
-        return _as_collections(list(vars(content).values()))
-    if isinstance(content, Mapping):
-        return _as_collections(list(content.values()))
-    if isinstance(content, Sequence) and not isinstance(content, str | bytes):
-        return [_as_collections(item) for item in content]
-    return content
+    @classmethod
+    def partial(cls, **kwargs: Any) -> Partial:
+        made = super().partial(**kwargs)  # type: ignore[misc]
+        made._expand_called = True  # so that nobody is told that it was never mapped
+        return Partial(operator_class=made.operator_class, kwargs=made.kwargs, params=made.params)
 
 
 class WorkspaceOperator(RendersValues, BaseOperator):
@@ -78,10 +73,18 @@ def task_name(context: Context) -> str:
     return f"{ti.dag_id}/{ti.run_id}/{ti.task_id}{index}"
 
 
-def experiment_run(experiment: str, run: str | None, context: Context) -> ExperimentRun:
-    """The run of an experiment that belongs to the DAG run, unless it is named."""
+def experiment_run(experiment: str, run: str | None, context: Context, *, ingested: str | None = None) -> ExperimentRun:
+    """The run of an experiment that belongs to the DAG run, unless it is named; a mapped task has one per map index.
+
+    :param run: its name, if the user gave one.
+    :param ingested: the run of the ingest that the task goes on with, as may the mapped task's other instances.
+    """
     ti = context["ti"]
-    return ExperimentRun(experiment, run or unique_slug(ti.run_id, ti.dag_id))
+    index = "" if ti.map_index is None or ti.map_index < 0 else f"-{ti.map_index}"
+    own = unique_slug(ti.run_id, ti.dag_id) + index
+    if ingested is not None and ingested != own:
+        own = ingested + index
+    return ExperimentRun(experiment, run or own)
 
 
 def resolved_output(hook: WorkspaceHook, value: Any) -> Output:

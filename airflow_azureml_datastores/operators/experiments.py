@@ -45,7 +45,7 @@ class IngestToExperimentOperator(WorkspaceOperator):
     :param inputs: name -> ``azureml://`` URI, a data asset (``azureml:<name>:<version>`` or ``…@latest``), a path or
         glob in the default datastore, an ``Input``, or what a ``NewDataSensor`` returned.
     :param mode: ``copy`` or ``direct``, for inputs that name none.
-    :param run: name of the run; None derives it from the DAG run.
+    :param run: name of the run; None derives it from the DAG run and a mapped task's index.
     :param assets: name of an input -> the data asset that it becomes a version of, once all inputs have arrived: its
         name, or a ``DataAsset`` with description, tags or the type ``mltable``. The same content again is the same
         version.

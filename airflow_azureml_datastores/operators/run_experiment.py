@@ -53,7 +53,8 @@ class RunExperimentOperator(WorkspaceOperator):
     :param metrics: name of the ``uri_file`` output to which the command writes its metrics, a JSON object.
     :param compute: where it runs; ``local`` is a process on the worker, another one the name of a compute of the
         workspace, or ``serverless``. None is what the workspace's connection says, or else the worker.
-    :param run: name of the run; None takes that of the ingest, or derives it from the DAG run.
+    :param run: name of the run; None takes that of the ingest, or derives it from the DAG run. That of a mapped task's
+        instance ends with its index.
     :param environment: of a job: ``azureml:<name>:<version>``, ``azureml:<name>@latest``, a Docker image, or the fields
         of azure-ai-ml's ``Environment``, a ``conda_file`` being relative to the DAG's file. It and what follows is for
         jobs alone; a process on the worker ignores it.
@@ -256,7 +257,7 @@ class RunExperimentOperator(WorkspaceOperator):
     def _run_and_inputs(self, context: Context) -> tuple[ExperimentRun, Mapping[str, Any]]:
         given = self.inputs or {}
         if isinstance(given.get("inputs"), Mapping) and "run" in given:
-            return experiment_run(self.experiment, self.run or given["run"], context), given["inputs"]
+            return experiment_run(self.experiment, self.run, context, ingested=given["run"]), given["inputs"]
         return experiment_run(self.experiment, self.run, context), given
 
     def _resolved_outputs(self, hook: WorkspaceHook) -> dict[str, Output]:

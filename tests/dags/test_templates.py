@@ -164,6 +164,88 @@ def test_mapped_over_values(workspace: WorkspaceHook) -> None:
     assert [done[f"arrived[{i}]"]["files"] for i in range(2)] == [1, 2]
 
 
+def test_mapped_instances_have_runs_of_their_own(workspace: WorkspaceHook) -> None:
+    for path in ("a/1.csv", "b/2.csv"):
+        workspace.open().at(path).write(path.encode())
+
+    with DAG("apart", schedule=None, default_args={"workspace_conn_id": WORKSPACE}) as dag:
+        ingest = IngestToExperimentOperator.partial(task_id="ingest", experiment="e").expand(
+            inputs=[{"x": "a/"}, {"x": "b/"}]
+        )
+        shared = IngestToExperimentOperator(task_id="shared", experiment="e", inputs={"x": "a/"})
+        RunExperimentOperator.partial(
+            task_id="each", experiment="e", command="cp -r ${{inputs.x}}/. ${{outputs.each}}", outputs={"each": None}
+        ).expand(inputs=ingest.output)
+        RunExperimentOperator.partial(
+            task_id="search",
+            experiment="e",
+            command='echo "$N" > ${{outputs.search}}/n',
+            inputs=shared.output,
+            outputs={"search": None},
+        ).expand(env=[{"N": "3"}, {"N": "4"}])
+
+        @task.experiment(run=shared.output, inputs={"x": shared.output}, outputs={"function": None})
+        def function(x: Path, function: Path, n: int) -> None:
+            (function / "n").write_text(f"{n}\n")
+
+        function.expand(n=[5, 6])
+    done = run_dag(dag)
+    assert done.succeeded, done.log
+    run = done["shared"]["run"]
+    assert [done[f"{name}[{i}]"]["run"] for name in ("ingest", "each", "search") for i in (0, 1)] == 3 * [
+        f"{run}-0",
+        f"{run}-1",
+    ]
+    folder = workspace.open().at("experiments/e/")
+    files = [path for path, _ in folder.list() if not path.endswith(".json") and "journal" not in path]
+    assert {path.removeprefix(run): folder.at(path).read() for path in files} == {
+        "/inputs/x/1.csv": b"a/1.csv",
+        "-0/inputs/x/1.csv": b"a/1.csv",
+        "-1/inputs/x/2.csv": b"b/2.csv",
+        "-0/outputs/each/1.csv": b"a/1.csv",
+        "-1/outputs/each/2.csv": b"b/2.csv",
+        "-0/outputs/search/n": b"3\n",
+        "-1/outputs/search/n": b"4\n",
+        "-0/outputs/function/n": b"5\n",
+        "-1/outputs/function/n": b"6\n",
+    }
+
+
+@pytest.mark.parametrize("kind", ["run", "function"])
+def test_a_mapped_task_depends_on_what_stands_in_its_values(workspace: WorkspaceHook, kind: str) -> None:
+    workspace.open().at("in/1.csv").write(b"1")
+
+    with DAG(f"mapped_{kind}", schedule=None, default_args={"workspace_conn_id": WORKSPACE}) as dag:
+        ingest = IngestToExperimentOperator(task_id="ingest", experiment="e", inputs={"x": "in/"})
+        x = Input(ingest.output, mode="direct")
+        if kind == "run":
+            operator = RunExperimentOperator.partial(task_id="run", experiment="e", command="echo ${{inputs.x}}")
+            tasks: list[Any] = [
+                operator.expand(inputs=[{"x": x}]),
+                RunExperimentOperator.partial(
+                    task_id="partial", experiment="e", command="echo ${{inputs.x}}", inputs={"x": x}
+                ).expand(env=[{}]),
+                RunExperimentOperator.partial(task_id="kwargs", experiment="e", command="true").expand_kwargs(
+                    [{"inputs": {"x": x}}]
+                ),
+            ]
+        else:
+
+            @task.experiment(inputs={"x": x})
+            def function(x: str, n: int) -> str:
+                return x
+
+            mapped = (
+                function.expand(n=[1]),
+                function.override(task_id="kwargs").expand_kwargs([{"n": 1}]),
+                function.override(task_id="again", retries=1).partial().expand(n=[1]),
+            )
+            tasks = [made.operator for made in mapped]
+    assert [made.upstream_task_ids for made in tasks] == len(tasks) * [{"ingest"}]
+    done = run_dag(dag)
+    assert done.succeeded, done.log
+
+
 def test_xcoms_are_small_json(workspace: WorkspaceHook, tmp_path: Path) -> None:
     (tmp_path / "many").mkdir()
     for i in range(300):
