@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -31,6 +32,17 @@ _FAREWELL = 5.0
 _SHOWN = 5
 _NOISE = "Ignoring invalid max threads value"
 """What some versions of libfuse say of their own default (libfuse/libfuse#1003)."""
+_lines: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+
+
+def _let_go() -> None:
+    """In a process forked from this one: it must not keep mounts for which this one is gone."""
+    for line in list(_lines):
+        if (fd := line.detach()) >= 0:
+            os.close(fd)
+
+
+os.register_at_fork(after_in_child=_let_go)
 
 
 class MountProcess:
@@ -57,6 +69,7 @@ class MountProcess:
         :raises Unsupported: the system refuses it.
         """
         self._line, theirs = socket.socketpair()
+        _lines.add(self._line)
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", str(_PROCESS), str(theirs.fileno())],

@@ -462,13 +462,13 @@ class TestTrouble:
 
 
 WORKER = """
-import sys, time
+import os, sys, time
 from pathlib import Path
 from airflow_azureml_datastores.compute.mount import mount_folder
 from airflow_azureml_datastores.core.place import Place
 from airflow_azureml_datastores.stores.local_directory import LocalDirectory
 from airflow_azureml_datastores.core.credentials import Anonymous
-root, folder, scratch = sys.argv[1:]
+root, folder, scratch, then = sys.argv[1:]
 with LocalDirectory(root).open(Anonymous()) as store, mount_folder(
     Path(folder), Place("lake", store, ""), writable=True, scratch=Path(scratch), say=print
 ):
@@ -476,18 +476,19 @@ with LocalDirectory(root).open(Anonymous()) as store, mount_folder(
     left = (Path(folder) / "open").open("w")
     left.write("open"); left.flush()
     print("mounted", flush=True)
+    exec(then)
     time.sleep(600)
 """
 
 
 @contextmanager
-def worker(rig: Rig) -> Iterator[tuple[subprocess.Popen[str], Path, Path]]:
-    """Another process with a mount."""
+def worker(rig: Rig, then: str = "") -> Iterator[tuple[subprocess.Popen[str], Path, Path]]:
+    """Another process with a mount. :param then: Python that it runs in there."""
     folder, scratch = rig.base / "folder", rig.base / "scratch"
     folder.mkdir()
     scratch.mkdir()
     root = rig.site.location.path  # type: ignore[attr-defined]
-    command = [sys.executable, "-c", WORKER, root, str(folder), str(scratch)]
+    command = [sys.executable, "-c", WORKER, root, str(folder), str(scratch), then]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "mounted\n"
@@ -511,6 +512,18 @@ class TestWorkerKilled:
             assert_gone(folder)
             until(lambda: not list(scratch.glob("*/*")))
         assert rig.get()["closed"] == b"closed"
+
+    def test_a_process_forked_from_it_does_not_keep_the_mount(self, rig: Rig) -> None:
+        with worker(rig, "if os.fork() == 0: print(os.getpid(), flush=True); time.sleep(600)") as (process, folder, _):
+            assert process.stdout is not None
+            child = int(process.stdout.readline())
+            try:
+                process.kill()
+                process.wait()
+                until(lambda: not is_mounted(str(folder)))
+                os.kill(child, 0)
+            finally:
+                os.kill(child, signal.SIGKILL)
 
 
 class TestSecrets:
