@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import select
 import socket
 import struct
 import threading
@@ -16,6 +17,9 @@ from airflow_azureml_datastores.errors import DatastoresError, Unavailable
 
 _ASK = b"?"
 _LENGTH = struct.Struct("!I")
+PATIENCE = 120.0
+"""Seconds that a child waits for an answer. The parent may be waiting for the child: for a file of its mount, in a call
+that lets no other thread of Python go on."""
 _one_at_a_time = threading.Lock()
 
 
@@ -64,13 +68,17 @@ class _AskParent:
     descriptor: int
 
     def __call__(self) -> str:
-        """:raises Unavailable: the parent does not answer any more."""
+        """:raises Unavailable: the parent does not answer, or not any more."""
         with _one_at_a_time:
             try:
                 os.set_inheritable(self.descriptor, False)
                 os.write(self.descriptor, _ASK)
                 (length,) = _LENGTH.unpack(self._read(_LENGTH.size))
                 answer: str | DatastoresError = pickle.loads(self._read(length))
+            except TimeoutError:
+                with socket.socket(fileno=os.dup(self.descriptor)) as line:  # a late answer must not become the next
+                    line.shutdown(socket.SHUT_RDWR)
+                raise Unavailable("the SAS token cannot be renewed: the worker does not answer.") from None
             except OSError:
                 raise Unavailable("the SAS token cannot be renewed: the worker that did it is gone.") from None
         if isinstance(answer, DatastoresError):
@@ -78,9 +86,13 @@ class _AskParent:
         return answer
 
     def _read(self, length: int) -> bytes:
-        """:raises ConnectionResetError: the line has ended."""
+        """:raises ConnectionResetError: the line has ended. :raises TimeoutError: nothing came."""
         found = b""
+        answers = select.poll()
+        answers.register(self.descriptor, select.POLLIN)
         while len(found) < length:
+            if not answers.poll(PATIENCE * 1000):
+                raise TimeoutError
             part = os.read(self.descriptor, length - len(found))
             if not part:
                 raise ConnectionResetError

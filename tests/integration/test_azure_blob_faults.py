@@ -120,7 +120,9 @@ class TestTroublePasses:
 
 
 @pytest.mark.parametrize("reset", [False, True], ids=["truncated", "reset"])
-@pytest.mark.parametrize(("path", "content"), [("small", SMALL), ("big", BIG), ("odd//big", BIG)])
+@pytest.mark.parametrize(
+    ("path", "content"), [("small", SMALL), ("big", BIG), ("odd//big", BIG)], ids=["small", "big", "odd name"]
+)
 def test_broken_download_is_mended(bench: Bench, path: str, content: bytes, reset: bool) -> None:
     put(bench.direct, path, content)
     bench.proxy.plan(

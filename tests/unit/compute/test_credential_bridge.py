@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from airflow_azureml_datastores.compute import _credential_bridge
 from airflow_azureml_datastores.compute._credential_bridge import portable
 from airflow_azureml_datastores.core.credentials import AccountKey, Credential, Identity, RenewedSas, SasToken
-from airflow_azureml_datastores.errors import AccessDenied
+from airflow_azureml_datastores.errors import AccessDenied, Unavailable
 
 CHILD = """
 import pickle, sys
@@ -143,3 +144,21 @@ def test_nothing_is_left_behind() -> None:
         (thread,) = [thread for thread in threading.enumerate() if thread.name == "renew-for-child"]
     thread.join(10)
     assert not thread.is_alive()
+
+
+def test_a_worker_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one whose only running thread waits for the very mount that waits for it; later answers are for nobody."""
+    monkeypatch.setattr(_credential_bridge, "PATIENCE", 0.1)
+    answered = threading.Event()
+
+    def renew() -> str:
+        answered.wait(60)
+        return "sig=late"
+
+    with portable(RenewedSas(renew)) as (carried, _):
+        assert isinstance(carried, RenewedSas)
+        with pytest.raises(Unavailable, match="the worker does not answer"):
+            carried.renew()
+        answered.set()
+        with pytest.raises(Unavailable, match="the worker that did it is gone"):
+            carried.renew()
