@@ -142,6 +142,13 @@ class OpenFile:
             self.dirty = self._create = self._blind = False
             return ObjectInfo(self.path, size, etag, self._modified)
 
+    def restore(self, path: str) -> ObjectInfo:
+        """Give the store, at a path where nothing is, the content of a file that is :attr:`gone`."""
+        with self.lock:
+            size = self.size
+            etag = self._room.store.write(path, self._content(), size=size, create=True)
+            return ObjectInfo(path, size, etag, datetime.now(UTC))
+
     def moved(self, name: str, found: ObjectInfo | None) -> None:
         """The object is somewhere else now; None if it is :attr:`gone`. What is staged stays."""
         with self.lock:

@@ -142,6 +142,13 @@ class WritableFolder(MountedFolder):
     def __init__(self, room: Room, tree: LiveTree, say: Say, prefix: str, limit: int) -> None:
         super().__init__(room, tree, say)
         self._live, self._prefix, self._limit = tree, prefix, limit
+        # Files put aside from a path that nobody has looked at since: the system looks before it asks for a rename, and
+        # libfuse puts aside what is open there in the same breath.
+        self._aside: dict[str, OpenFile] = {}
+
+    def describe(self, path: str) -> Attributes:
+        self._aside.pop(path, None)
+        return super().describe(path)
 
     def create(self, path: str, *, exclusive: bool = False) -> OpenFile:
         """Open a file that is not there yet."""
@@ -170,6 +177,9 @@ class WritableFolder(MountedFolder):
             with _ignored():  # written through a memory map after the last close
                 self.sync(file)
         super().release(file)
+        if file.gone and not file.users:
+            with self._lock:
+                self._aside = {path: other for path, other in self._aside.items() if other is not file}
 
     def finish(self) -> None:
         for file in list(self._files.values()):
@@ -207,6 +217,19 @@ class WritableFolder(MountedFolder):
                 file.name = new
                 if file.users:
                     self._files[new] = file
+                    self._aside[old] = file
+
+    def _put_back(self, file: OpenFile, path: str) -> None:
+        """Store a file again that was put aside for another one, which could not take its place."""
+        try:
+            info = file.restore(self._prefix + path)
+        except DatastoresError as error:
+            self.lost[path] = str(error)
+            self._say(
+                f"{self._prefix}{path} is lost, as nothing could be renamed to it nor it be written again: {error}"
+            )
+        else:
+            self._live.put(path, info)
 
     def make_folder(self, path: str) -> None:
         self._check_name(path)
@@ -225,11 +248,17 @@ class WritableFolder(MountedFolder):
         if _PUT_ASIDE.fullmatch(new):
             self._put_aside(old, new)
             return
-        self._check_name(new)
-        if file is None and isinstance(self._tree.find(old), Folder):
-            self._rename_folder(old, new)
-        else:
-            self._rename_file(old, new)
+        replaced = self._aside.pop(new, None)
+        try:
+            self._check_name(new)
+            if file is None and isinstance(self._tree.find(old), Folder):
+                self._rename_folder(old, new)
+            else:
+                self._rename_file(old, new)
+        except (DatastoresError, OSError):
+            if replaced is not None:
+                self._put_back(replaced, new)
+            raise
 
     def _rename_file(self, old: str, new: str) -> None:
         store, source, target = self._room.store, self._prefix + old, self._prefix + new

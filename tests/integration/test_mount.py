@@ -385,6 +385,35 @@ class TestTrouble:
             assert sorted(os.listdir(folder)) == ["a.txt", "sub"]
         assert rig.get() == before
 
+    def test_a_file_that_is_open_stays_if_another_cannot_take_its_place(self, proxied: tuple[Rig, FaultProxy]) -> None:
+        rig, proxy = proxied
+        before = rig.get()
+        with rig.mounted() as folder, (folder / "other/c.txt").open("rb") as left:
+            proxy.plan(Answer("PUT .*/other/c.txt", 403, "AuthorizationPermissionMismatch"))
+            assert errno_of(lambda: (folder / "in/a.txt").replace(folder / "other/c.txt")) == errno.EACCES
+            assert rig.get() == before
+            until(lambda: errno_of((folder / "other/c.txt").read_bytes) is None)  # the system remembers names for 1 s
+            assert (folder / "other/c.txt").read_bytes() == left.read() == b"see"
+            (folder / "other/c.txt").unlink()
+            proxy.plan(Answer("PUT .*/other/c.txt", 403, "AuthorizationPermissionMismatch"))
+            assert errno_of(lambda: (folder / "in/a.txt").replace(folder / "other/c.txt")) == errno.EACCES
+            assert os.listdir(folder / "other") == []
+            (folder / "in/a.txt").replace(folder / "other/c.txt")
+        assert rig.get() == {"other/c.txt": before["in/a.txt"], "in/sub/b.txt": before["in/sub/b.txt"]}
+
+    def test_an_open_file_that_is_lost_as_no_other_could_take_its_place_is_told(
+        self, proxied: tuple[Rig, FaultProxy]
+    ) -> None:
+        rig, proxy = proxied
+
+        def replace_it() -> None:
+            with rig.mounted() as folder, (folder / "other/c.txt").open("rb"):
+                proxy.plan(Answer("PUT .*/other/c.txt", 403, "AuthorizationPermissionMismatch", times=99))
+                assert errno_of(lambda: (folder / "in/a.txt").replace(folder / "other/c.txt")) == errno.EACCES
+
+        with pytest.raises(TransferIncomplete, match=r"1 file .* 'other/c\.txt'"):
+            replace_it()
+
     def test_the_mounts_process_is_killed(self, rig: Rig) -> None:
         points = []
         with pytest.raises(Unavailable, match="ended early"), rig.mounted("in/") as folder:  # noqa: PT012
