@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 
 import pytest
 
@@ -35,6 +36,16 @@ class TestDatastoreType:
         assert not text.startswith(generated)
         for field in dataclasses.fields(location):
             assert f":param {field.name}:" in text
+
+    def test_can_be_kept_in_azure_ml(self, type_name: str) -> None:
+        location = location_class(type_name)
+        assert "to_arm" in vars(location)
+        assert "from_arm" in vars(location)
+
+    def test_can_be_mounted(self, type_name: str) -> None:
+        """Its store says how another process opens it."""
+        store = inspect.get_annotations(location_class(type_name).open, eval_str=True)["return"]
+        assert "door" in vars(store)
 
     def test_has_a_rig(self, type_name: str) -> None:
         assert type_name in {rig.type for rig in find_rigs()}
