@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from airflow.sdk import BaseOperator
 from airflow_azureml_datastores.core.experiment import ExperimentRun, Output, as_output, unique_slug
 from airflow_azureml_datastores.core.template import Templated
 from airflow_azureml_datastores.core.uri import DatastoreUri, parse_uri
+from airflow_azureml_datastores.errors import InvalidInput
 from airflow_azureml_datastores.hooks.workspace import WorkspaceHook
 from airflow_azureml_datastores.operators._upstream import Partial, depend
 
@@ -85,6 +87,37 @@ def experiment_run(experiment: str, run: str | None, context: Context, *, ingest
     if ingested is not None and ingested != own:
         own = ingested + index
     return ExperimentRun(experiment, run or own)
+
+
+def mapping(name: str, value: Any) -> Mapping[str, Any]:
+    """A rendered argument that is a mapping; None is an empty one.
+
+    :raises InvalidInput: it is none.
+    """
+    if value is None:
+        return {}
+    if isinstance(value, Mapping):
+        return value
+    told = type(value).__name__
+    if isinstance(value, str):
+        told = (
+            "a text. What a template gives is one, unless the DAG has render_template_as_native_obj=True; what another "
+            "task returned is its output: task.output"
+        )
+    raise InvalidInput(f"{name} has to be a dictionary; got {told}.")
+
+
+def texts(name: str, value: Any) -> dict[str, str]:
+    """A rendered argument that is a mapping of texts and numbers, these as texts; None is an empty one.
+
+    :raises InvalidInput: it is none.
+    """
+    found = {}
+    for key, held in mapping(name, value).items():
+        if isinstance(held, bool) or not isinstance(held, str | int | float):
+            raise InvalidInput(f"{name} holds texts; {key!r} is {type(held).__name__}.")
+        found[str(key)] = str(held)
+    return found
 
 
 def resolved_output(hook: WorkspaceHook, value: Any) -> Output:

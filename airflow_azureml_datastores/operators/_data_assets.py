@@ -12,6 +12,7 @@ from airflow_azureml_datastores.core.place import Place
 from airflow_azureml_datastores.core.uri import DatastoreUri, parse_uri
 from airflow_azureml_datastores.errors import InvalidInput, PathNotFound
 from airflow_azureml_datastores.hooks.workspace import WorkspaceHook
+from airflow_azureml_datastores.operators._base import mapping
 from airflow_azureml_datastores.transfer.content import digest_of_content
 from airflow_azureml_datastores.transfer.source import Source, read_manifest
 
@@ -57,7 +58,7 @@ def assets_to_register(
     """
     names = sorted(known)
     found = {}
-    for name, value in (assets or {}).items():
+    for name, value in mapping("assets", assets).items():
         if name not in names:
             raise InvalidInput(f"assets names the {kind} {name!r}, but the {kind}s are: {', '.join(names) or 'none'}.")
         if not isinstance(value, str | DataAsset):

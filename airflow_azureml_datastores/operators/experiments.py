@@ -15,7 +15,7 @@ from airflow_azureml_datastores.core.place import Place, open_place
 from airflow_azureml_datastores.core.uri import parse_datastore_uri
 from airflow_azureml_datastores.errors import AlreadyTaken, InvalidInput
 from airflow_azureml_datastores.hooks.workspace import WorkspaceHook
-from airflow_azureml_datastores.operators._base import WorkspaceOperator, experiment_run, task_name
+from airflow_azureml_datastores.operators._base import WorkspaceOperator, experiment_run, mapping, task_name
 from airflow_azureml_datastores.operators._data_assets import (
     assets_to_register,
     check_fits,
@@ -76,7 +76,7 @@ class IngestToExperimentOperator(WorkspaceOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         run = experiment_run(self.experiment, self.run, context)
-        inputs = self.inputs or {}
+        inputs = mapping("inputs", self.inputs)
         assets = assets_to_register(self.assets, "input", inputs)
 
         def check(name: str, mode: IngestMode, source: Source) -> None:
@@ -157,14 +157,15 @@ class PublishOutputsOperator(WorkspaceOperator):
                 "run has to be what a RunExperimentOperator returned, with at least one output; of a @task.experiment "
                 "that is its XCom 'run': run=task[\"run\"]."
             )
-        for name in self.outputs:
+        outputs = mapping("outputs", self.outputs)
+        for name in outputs:
             if name not in produced:
                 raise InvalidInput(f"the run has no output {name!r}; its outputs: {', '.join(sorted(produced))}.")
-        if not self.outputs:
+        if not outputs:
             raise InvalidInput(f"no outputs are named to publish; the run's outputs: {', '.join(sorted(produced))}.")
-        assets = assets_to_register(self.assets, "output", self.outputs)
+        assets = assets_to_register(self.assets, "output", outputs)
         with self.workspace_hook() as hook:
-            uris = {name: parse_datastore_uri(target_uri(hook, text)) for name, text in self.outputs.items()}
+            uris = {name: parse_datastore_uri(target_uri(hook, text)) for name, text in outputs.items()}
             targets = {name: open_place(hook.open, uri) for name, uri in uris.items()}
             check_disjoint(targets)
             work = {

@@ -18,7 +18,14 @@ from airflow_azureml_datastores.core.experiment import ExperimentRun, Output
 from airflow_azureml_datastores.core.uri import DataAssetUri, parse_uri
 from airflow_azureml_datastores.errors import ExperimentFailed
 from airflow_azureml_datastores.links import StudioLink
-from airflow_azureml_datastores.operators._base import WorkspaceOperator, experiment_run, resolved_output, task_name
+from airflow_azureml_datastores.operators._base import (
+    WorkspaceOperator,
+    experiment_run,
+    mapping,
+    resolved_output,
+    task_name,
+    texts,
+)
 from airflow_azureml_datastores.triggers.job import JobTrigger
 
 if TYPE_CHECKING:
@@ -187,7 +194,7 @@ class RunExperimentOperator(WorkspaceOperator):
             say=self.log.info,
             on_line=self.log.info,
             code=self._code_folder(),
-            env=self.env or {},
+            env=texts("env", self.env),
             metrics=self.metrics,
         ).execute(self._process)
         return {"experiment": run.experiment, "run": run.run, **result}
@@ -225,7 +232,7 @@ class RunExperimentOperator(WorkspaceOperator):
             say=self.log.info,
             on_line=self.log.info,
             code=self._code_folder(),
-            env=self.env or {},
+            env=texts("env", self.env),
             metrics=self.metrics,
             resolve_input=lambda value: _for_job(hook, value),
             options=JobOptions(
@@ -239,7 +246,7 @@ class RunExperimentOperator(WorkspaceOperator):
                     "airflow_dag_id": ti.dag_id,
                     "airflow_run_id": ti.run_id,
                     "airflow_task_id": ti.task_id,
-                    **(self.tags or {}),
+                    **texts("tags", self.tags),
                 },
             ),
         )
@@ -255,13 +262,13 @@ class RunExperimentOperator(WorkspaceOperator):
         return {"experiment": experiment.run.experiment, "run": experiment.run.run, **result}
 
     def _run_and_inputs(self, context: Context) -> tuple[ExperimentRun, Mapping[str, Any]]:
-        given = self.inputs or {}
+        given = mapping("inputs", self.inputs)
         if isinstance(given.get("inputs"), Mapping) and "run" in given:
             return experiment_run(self.experiment, self.run, context, ingested=given["run"]), given["inputs"]
         return experiment_run(self.experiment, self.run, context), given
 
     def _resolved_outputs(self, hook: WorkspaceHook) -> dict[str, Output]:
-        return {name: resolved_output(hook, value) for name, value in (self.outputs or {}).items()}
+        return {name: resolved_output(hook, value) for name, value in mapping("outputs", self.outputs).items()}
 
     def _code_folder(self) -> Path | None:
         return self._beside_dag(self.code) if self.code else None

@@ -99,6 +99,8 @@ class TestIngest:
             ({"x": "empty/"}, "is empty; pass Input(…, allow_empty=True)"),
             ({"x": "in/", "y": "nothing/*.csv"}, "of input 'y' is empty"),
             ({"a-b": "in/"}, "'a-b' is not an input name"),
+            (["in/"], "inputs has to be a dictionary; got list"),
+            ("{{ params }}", "inputs has to be a dictionary; got a text. What a template gives is one"),
             ({}, "no inputs are given"),
             (None, "no inputs are given"),
         ],
@@ -205,6 +207,10 @@ class TestRun:
             ({"command": "true", "metrics": "m"}, "metrics='m' has to name an output of type 'uri_file'"),
             ({"command": "true", "outputs": {"m": {"type": "uri_file"}}}, "no file was written to output 'm'"),
             ({"command": "exit 1", "inputs": {"x": "azureml:asset"}}, "is not a data asset"),
+            ({"command": "exit 1", "inputs": "{{ params }}"}, "inputs has to be a dictionary; got a text. What a"),
+            ({"command": "exit 1", "outputs": ["y"]}, "outputs has to be a dictionary; got list"),
+            ({"command": "exit 1", "env": {"N": None}}, "env holds texts; 'N' is NoneType"),
+            ({"command": "exit 1", "env": "N=1"}, "env has to be a dictionary; got a text"),
         ],
     )
     def test_what_cannot_run(self, run: Run, given: dict[str, Any], message: str) -> None:
@@ -218,6 +224,9 @@ class TestRun:
         assert done.succeeded
         assert "PATH=" in done.log
         assert "s3cret" not in done.log
+
+    def test_numbers_in_the_environment(self, run: Run) -> None:
+        assert "[2]" in run(lambda: experiment('echo "[$N]"', env={"N": 2})).log
 
     def test_python_is_the_one_that_runs_airflow(self, run: Run) -> None:
         done = run(lambda: experiment("python -c 'import sys; print(sys.prefix, chr(46))'"))
@@ -307,6 +316,8 @@ class TestPublish:
         [
             ({"outputs": {"x": "out/"}}, "the run has no output 'x'; its outputs: y"),
             ({"outputs": {}}, "no outputs are named to publish; the run's outputs: y"),
+            ({"outputs": ["y"]}, "outputs has to be a dictionary; got list"),
+            ({"outputs": {"y": "out/"}, "assets": ["y"]}, "assets has to be a dictionary; got list"),
             ({"outputs": {"y": f"{BLOB}/out/*"}}, "is a pattern where one place is needed"),
             ({"outputs": {"y": "azureml://datastores/nowhere/paths/out/"}}, "no datastore 'nowhere'"),
             ({"run": {}, "outputs": {"y": "out/"}}, "run has to be what a RunExperimentOperator returned"),
