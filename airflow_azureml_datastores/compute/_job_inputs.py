@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import uuid4
 
@@ -34,6 +34,7 @@ class JobInputs:
 
     workspace: Workspace
     open_datastore: OpenDatastore
+    _reachable: set[str] = field(default_factory=set, init=False, repr=False)
 
     def find(self, inputs: Mapping[str, Any]) -> dict[str, JobInput | str]:
         """The job's inputs, and literals as texts.
@@ -52,6 +53,8 @@ class JobInputs:
 
         :param name: of the input or output, for the message.
         """
+        if datastore in self._reachable:
+            return
         record = self.workspace.get(datastore)
         try:
             reachable = isinstance(record.location.to_arm(), ArmDatastore)
@@ -62,6 +65,7 @@ class JobInputs:
                 f"{name!r} is in datastore {datastore!r} of type {record.type}, which the workspace's computes cannot "
                 f"read or write: ingest inputs first, and publish outputs afterwards."
             )
+        self._reachable.add(datastore)
 
     def _find(self, name: str, value: Any) -> JobInput | str:
         if isinstance(value, bool | int | float) or (isinstance(value, str) and not value.startswith("azureml:")):

@@ -50,7 +50,8 @@ class WorkspaceHook(BaseHook):
         super().__init__()
         self.workspace_conn_id = workspace_conn_id
         self._connections: dict[str, Any] = {}
-        self._opened: dict[str, Place] = {}
+        self._records: dict[str | None, Datastore] = {}
+        self._opened: dict[str, tuple[Datastore, Place]] = {}
         self._closing = ExitStack()
         self._mask: Mask = mask_secret
 
@@ -101,6 +102,7 @@ class WorkspaceHook(BaseHook):
 
     def set_default(self, datastore: str) -> Datastore:
         """Make a datastore the default. :raises DatastoreNotFound: there is none of this name."""
+        self._records.clear()
         return self.workspace.set_default(datastore)
 
     def register(self, datastore: Datastore, *, overwrite: bool = False) -> Registered:
@@ -113,6 +115,7 @@ class WorkspaceHook(BaseHook):
         :returns: ``created``, ``updated`` or ``unchanged``.
         :raises DatastoreExists: the name is taken by another definition.
         """
+        self._records.clear()
         keeps_secrets = self.workspace.id is not None and datastore.credential_conn_id is not None
         credential = self._door(datastore)[1] if keeps_secrets else None
         return self.workspace.register(datastore, credential=credential, overwrite=overwrite)
@@ -123,6 +126,7 @@ class WorkspaceHook(BaseHook):
         :raises DatastoreNotFound: there is none of this name.
         :raises DatastoreProtected: it is built in, or the current default.
         """
+        self._records.clear()
         return self.workspace.unregister(datastore)
 
     def get_data(self, name: str, version: str | None = None) -> DataAsset:
@@ -188,27 +192,37 @@ class WorkspaceHook(BaseHook):
     def open(self, datastore: str | None = None) -> Place:
         """The root of a datastore, open; None is the default. It is closed with this hook.
 
+        The workspace is asked once: for this hook a datastore stays what and where it is, though somebody else
+        re-points it or makes another one the default. :meth:`aload` asks again.
+
         :raises DatastoreNotFound: there is none of this name.
         :raises InvalidConnection: its credential's connection is missing, or does not fit.
         """
-        record = self.get(datastore)
-        if record.name not in self._opened:
+        if datastore not in self._records:
+            self._records[datastore] = self.get(datastore)
+        record = self._records[datastore]
+        opened = self._opened.get(record.name)
+        if opened is None or not _same_door(opened[0], record):
             location, credential = self._door(record)
-            self._opened[record.name] = Place(record.name, self._closing.enter_context(location.open(credential)))
-        return self._opened[record.name]
+            opened = record, Place(record.name, self._closing.enter_context(location.open(credential)))
+            self._opened[record.name] = opened
+        return opened[1]
 
     async def aload(self, datastores: Iterable[str | None]) -> None:
-        """Get the connections that opening these datastores takes, so that a triggerer's thread can open them."""
+        """Look up these datastores as they are now, and get the connections that opening them takes, so that a
+        triggerer's thread can open them."""
         self._mask = masked_by(asyncio.get_running_loop())
         await self._aload_connection(self.workspace_conn_id)
-        for name in datastores:
-            record = await asyncio.to_thread(self.get, name)
+        self._records.clear()
+        for name in dict.fromkeys(datastores):
+            record = self._records[name] = await asyncio.to_thread(self.get, name)
             if record.credential_conn_id is not None:
                 await self._aload_connection(record.credential_conn_id)
 
     async def _aload_connection(self, conn_id: str) -> None:
-        with _missing_connection(conn_id, "a trigger"):
-            self._connections[conn_id] = await get_async_connection(conn_id)
+        if conn_id not in self._connections:
+            with _missing_connection(conn_id, "a trigger"):
+                self._connections[conn_id] = await get_async_connection(conn_id)
 
     def check(self, datastore: str | None = None) -> None:
         """Find out whether a datastore's location is there and lets its credential in, with one request."""
@@ -222,6 +236,7 @@ class WorkspaceHook(BaseHook):
 
     def close(self) -> None:
         """Close every datastore that this hook has opened."""
+        self._records.clear()
         self._opened.clear()
         self._closing.close()
         if "workspace" in self.__dict__:
@@ -276,6 +291,11 @@ class LocalWorkspaceHook(WorkspaceHook):
 
     conn_type = "azureml_local_workspace"
     hook_name = "Azure ML local workspace"
+
+
+def _same_door(one: Datastore, other: Datastore) -> bool:
+    """Whether two records lead to the same place, by the same connection."""
+    return one.location == other.location and one.credential_conn_id == other.credential_conn_id
 
 
 @contextmanager

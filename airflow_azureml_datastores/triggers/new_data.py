@@ -48,9 +48,10 @@ class NewDataTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         hook = WorkspaceHook(self.workspace_conn_id)
         try:
-            await hook.aload(self.watch.datastores)
+            await hook.aload([])
             while True:
                 watch = await self._watch(hook)
+                await hook.aload(watch.datastores)  # at each look, as somebody may re-point one meanwhile
                 files, told = await asyncio.to_thread(watch.look, hook.open, datetime.now(UTC))
                 self.log.info("%s", told)
                 if files:
@@ -64,8 +65,4 @@ class NewDataTrigger(BaseTrigger):
         if self.asset is None:
             return self.watch
         uri = await asyncio.to_thread(hook.resolve, self.asset)
-        if uri == self.watch.uri:
-            return self.watch
-        watch = replace(self.watch, uri=uri)
-        await hook.aload(watch.datastores)
-        return watch
+        return replace(self.watch, uri=uri)

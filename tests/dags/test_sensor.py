@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.sdk import DAG, PokeReturnValue
 from airflow.triggers.base import BaseTrigger
 
-from airflow_azureml_datastores import DataAsset
+from airflow_azureml_datastores import DataAsset, Datastore, LocalDirectory
 from airflow_azureml_datastores.hooks import WorkspaceHook
 from airflow_azureml_datastores.operators import IngestToExperimentOperator
 from airflow_azureml_datastores.sensors import NewDataSensor
@@ -186,6 +187,25 @@ def test_the_trigger_fires_when_there_is_data(workspace: WorkspaceHook) -> None:
         deliver(workspace, "a.csv")
         return await asyncio.wait_for(event, timeout=60)
 
+    assert asyncio.run(wait()).payload == {"files": 1}
+
+
+def test_the_trigger_follows_a_datastore_that_is_re_pointed(workspace: WorkspaceHook, tmp_path: Path) -> None:
+    def point_to(name: str) -> None:
+        location = LocalDirectory(str(tmp_path / name)).create()
+        workspace.register(Datastore("lake", location), overwrite=True)
+
+    async def wait() -> Any:
+        watch = Watch("azureml://datastores/lake/paths/in/", "consumer", "batch")
+        events = NewDataTrigger(WORKSPACE, watch, poke_interval=0.05).run()
+        event = asyncio.ensure_future(anext(events))
+        done, _ = await asyncio.wait([event], timeout=0.5)
+        assert not done
+        point_to("new")
+        workspace.open("lake").at("in/a.csv").write(b"1")
+        return await asyncio.wait_for(event, timeout=60)
+
+    point_to("old")
     assert asyncio.run(wait()).payload == {"files": 1}
 
 

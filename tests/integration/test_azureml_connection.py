@@ -180,6 +180,20 @@ def test_logging_in_takes_no_room_in_the_tasks_log(
     assert "s3cret" not in caplog.text
 
 
+def test_one_operation_asks_once(azureml: AzureML, workspace: Workspace, connect: Connect) -> None:
+    as_app(connect, azureml.new_app(secret="s3cret~value"))
+    with WorkspaceHook("ml") as hook:
+        for _ in range(10):
+            assert hook.open().datastore == hook.open("workspaceblobstore").datastore == "workspaceblobstore"
+    asked = [re.sub(r".*/datastores", "", seen.request) for seen in azureml.requests("/datastores", workspace)]
+    assert sorted(text.partition("?")[0] for text in asked) == [
+        "",  # the default
+        "/workspaceblobstore",
+        "/workspaceblobstore",  # with the credential, by a record as it is then
+        "/workspaceblobstore/listSecrets",
+    ]
+
+
 class TestWhatIsWrong:
     """The Test button says it in words, and no secret."""
 

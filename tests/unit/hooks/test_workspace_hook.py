@@ -13,7 +13,7 @@ from airflow.sdk import Connection
 from sqlalchemy import make_url
 
 from airflow_azureml_datastores import AzureBlob, Datastore, LocalDirectory
-from airflow_azureml_datastores.errors import InvalidConnection, InvalidInput
+from airflow_azureml_datastores.errors import DatastoreNotFound, InvalidConnection, InvalidInput
 from airflow_azureml_datastores.hooks import AzureBlobHook, DatastoreHook, LocalWorkspaceHook, WorkspaceHook
 from airflow_azureml_datastores.hooks.workspace import _database_url as database_url
 from airflow_azureml_datastores.workspaces.local import LocalWorkspace
@@ -130,6 +130,41 @@ def test_a_workspace_in_postgresql(connect: Connect, servers: Servers, tmp_path:
 )
 def test_url_of_a_database(fields: dict[str, Any], url: str) -> None:
     assert database_url(Connection(conn_id="ws", conn_type="azureml_local_workspace", **fields), lambda _: None) == url
+
+
+@pytest.mark.usefixtures("home")
+class TestOpen:
+    def folder(self, path: Path) -> LocalDirectory:
+        path.mkdir()
+        (path / "a.csv").write_text(path.name)
+        return LocalDirectory(str(path))
+
+    def test_what_the_hook_itself_has_changed(self, tmp_path: Path) -> None:
+        old, new = (self.folder(tmp_path / name) for name in ("old", "new"))
+        with WorkspaceHook("ws") as hook:
+            hook.register(Datastore("lake", old))
+            assert hook.open("lake").at("a.csv").read() == b"old"
+            hook.register(Datastore("lake", new), overwrite=True)
+            assert hook.open("lake").at("a.csv").read() == b"new"
+            assert hook.open().datastore == "workspaceblobstore"
+            hook.set_default("lake")
+            assert hook.open().datastore == "lake"
+            hook.set_default("workspaceblobstore")
+            hook.unregister("lake")
+            with pytest.raises(DatastoreNotFound):
+                hook.open("lake")
+
+    def test_what_others_change_is_for_the_next_hook(self, tmp_path: Path) -> None:
+        old, new = (self.folder(tmp_path / name) for name in ("old", "new"))
+        with WorkspaceHook("ws") as hook, WorkspaceHook("ws") as other:
+            hook.register(Datastore("lake", old))
+            assert hook.open().datastore == "workspaceblobstore"
+            assert hook.open("lake").at("a.csv").read() == b"old"
+            other.register(Datastore("lake", new), overwrite=True)
+            other.set_default("lake")
+            assert hook.open().datastore == "workspaceblobstore"
+            assert hook.open("lake").at("a.csv").read() == b"old"
+            assert other.open().at("a.csv").read() == b"new"
 
 
 @pytest.mark.usefixtures("home")
