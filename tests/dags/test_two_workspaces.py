@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,29 @@ def connect(monkeypatch: pytest.MonkeyPatch, connection: dict[str, Any]) -> None
     monkeypatch.setenv(f"AIRFLOW_CONN_{WORKSPACE.upper()}", json.dumps(connection))
 
 
+@dataclass(frozen=True)
+class Laptop:
+    """Two days in an embedded workspace.
+
+    :param clinic: what the clinic had delivered.
+    :param days: what came of each day.
+    """
+
+    clinic: Path
+    days: list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def laptop(tmp_path_factory: pytest.TempPathFactory) -> Laptop:
+    home, clinic = tmp_path_factory.mktemp("workspace"), tmp_path_factory.mktemp("clinic")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        connect(monkeypatch, {"conn_type": "azureml_local_workspace", "extra": {"home": str(home)}})
+        days = [days_work(pipeline()) for _ in range(2)]
+    shutil.copytree(CLINIC, clinic, dirs_exist_ok=True)
+    shutil.rmtree(CLINIC)
+    return Laptop(clinic, days)
+
+
 def pipeline() -> DAG:
     dag = example(DAG_ID)
     train = dag.get_task("train")
@@ -86,12 +110,6 @@ def delivered(done: Finished) -> dict[str, Any]:
     return {"metrics": done["train"]["metrics"], "files": files}
 
 
-def on_laptop(monkeypatch: pytest.MonkeyPatch, home: Path) -> list[dict[str, Any]]:
-    """Two days in an embedded workspace, the clinic being a folder."""
-    connect(monkeypatch, {"conn_type": "azureml_local_workspace", "extra": {"home": str(home)}})
-    return [days_work(pipeline()) for _ in range(2)]
-
-
 def days_work(dag: DAG) -> dict[str, Any]:
     done = run_dag(dag)
     assert done.succeeded, done.log
@@ -105,37 +123,32 @@ def check_secrets(servers: Servers) -> None:
 
 
 def test_a_folder_of_the_worker(
-    servers: Servers, cloud: Workspace, workspace_home: Path, monkeypatch: pytest.MonkeyPatch
+    laptop: Laptop, servers: Servers, cloud: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing but the connection differs."""
-    laptop = on_laptop(monkeypatch, workspace_home)
-    shutil.rmtree(CLINIC)
     connect(monkeypatch, fields(servers.azureml, cloud))
-    assert [days_work(pipeline()) for _ in range(2)] == laptop
-    assert len(laptop[1]["files"]) > 4
+    assert [days_work(pipeline()) for _ in range(2)] == laptop.days
+    assert len(laptop.days[1]["files"]) > 4
     assert not cloud.jobs.all
     assert list(cloud.connections.records) == ["clinic"]  # Azure ML has no datastores of its type
     check_secrets(servers)
 
 
 def test_on_a_cluster(
+    laptop: Laptop,
     servers: Servers,
     cloud: Workspace,
     container: ContainerClient,  # noqa: F811
-    workspace_home: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The clinic delivers to a container, as in production, and the experiment is a job."""
-    monkeypatch.delenv("CLINIC_ACCOUNT")
-    laptop = on_laptop(monkeypatch, workspace_home)
-    monkeypatch.setenv("CLINIC_ACCOUNT", servers.azurite.account)
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")  # the job's environment
     cloud.jobs.runs(run_command)
     connect(monkeypatch, fields(servers.azureml, cloud, compute="cpu-cluster", environment="ubuntu:24.04"))
-    for day, drop in enumerate(sorted(CLINIC.joinpath("drops").iterdir())):
-        container.upload_blob("reference/holdout.csv", (CLINIC / "reference/holdout.csv").read_bytes(), overwrite=True)
+    container.upload_blob("reference/holdout.csv", (laptop.clinic / "reference/holdout.csv").read_bytes())
+    for day, drop in enumerate(sorted(laptop.clinic.joinpath("drops").iterdir())):
         container.upload_blob(f"drops/{drop.name}", drop.read_bytes())
-        assert days_work(pipeline()) == laptop[day]
+        assert days_work(pipeline()) == laptop.days[day]
     assert [job.status for job in cloud.jobs.all.values()] == ["Completed", "Completed"]
     assert "clinic" in cloud.datastores.names
     check_secrets(servers)
