@@ -14,7 +14,7 @@ from typing import NamedTuple
 from airflow_azureml_datastores.compute._mount_file import OpenFile, Room
 from airflow_azureml_datastores.compute._mount_tree import Folder, LiveTree, SourceTree
 from airflow_azureml_datastores.core.store import ObjectInfo, Version
-from airflow_azureml_datastores.errors import Changed, DatastoresError, PathNotFound
+from airflow_azureml_datastores.errors import Changed, DatastoresError, PathExists, PathNotFound
 from airflow_azureml_datastores.transfer.engine import delete_all, for_each
 from airflow_azureml_datastores.transfer.progress import Say
 
@@ -178,8 +178,9 @@ class WritableFolder(MountedFolder):
                 self.sync(file)
         super().release(file)
         if file.gone and not file.users:
-            with self._lock:
-                self._aside = {path: other for path, other in self._aside.items() if other is not file}
+            for path, other in list(self._aside.items()):
+                if other is file:
+                    self._aside.pop(path, None)
 
     def finish(self) -> None:
         for file in list(self._files.values()):
@@ -223,6 +224,8 @@ class WritableFolder(MountedFolder):
         """Store a file again that was put aside for another one, which could not take its place."""
         try:
             info = file.restore(self._prefix + path)
+        except PathExists:  # it has been replaced
+            self._live.forget(path)
         except DatastoresError as error:
             self.lost[path] = str(error)
             self._say(
