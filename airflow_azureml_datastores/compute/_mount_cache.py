@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import threading
 from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,6 +25,8 @@ Key = tuple[str, str, int | None]
 
 class DiskCache:
     """Pieces of objects as files of a folder; those not used for longest go first.
+
+    It never has more of the disk than it leaves free for others.
 
     :param folder: an empty folder of its own.
     :param limit: bytes that all pieces together have at most.
@@ -88,11 +91,12 @@ class DiskCache:
 
     def _reserve(self, size: int) -> bool:
         with self._lock:
-            if size > self._limit:
+            limit = min(self._limit, (self.used + shutil.disk_usage(self._folder).free) // 2)
+            if size > limit:
                 return False
-            while self._pieces and self.used + size > self._limit:
+            while self._pieces and self.used + size > limit:
                 self._drop(next(iter(self._pieces)))
-            if self.used + size > self._limit:  # all of it is being written just now
+            if self.used + size > limit:  # all of it is being written just now
                 return False
             self.used += size
             return True

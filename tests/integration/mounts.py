@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,10 +59,15 @@ class Rig:
         }
 
     @contextmanager
-    def mounted(self, prefix: str = "", *, writable: bool = True, cache: int = CACHE) -> Iterator[Path]:
-        """The store's folder, mounted; afterwards nothing is left of that."""
+    def mounted(
+        self, prefix: str = "", *, writable: bool = True, cache: int = CACHE, disk: int | None = None
+    ) -> Iterator[Path]:
+        """The store's folder, mounted; afterwards nothing is left of that.
+
+        :param disk: bytes of the disk for what is read and written; skips where none so small can be had.
+        """
         place = Place("lake", self.store, prefix)
-        with self._point() as (folder, scratch):
+        with self._point() as (folder, scratch), _small_disk(scratch, disk) if disk else nullcontext():
             with mount_folder(folder, place, writable=writable, cache=cache, scratch=scratch, say=self.said.append):
                 yield folder
             assert_gone(folder)
@@ -90,6 +95,17 @@ def make_rig(site: Site) -> Iterator[Rig]:
         # Not in memory, and not below pytest's folders, whose cleaning up should never meet a mount.
         base = stack.enter_context(tempfile.TemporaryDirectory(prefix="mounts-", ignore_cleanup_errors=True))
         yield Rig(site, stack.enter_context(site.open()), Path(base).resolve())
+
+
+@contextmanager
+def _small_disk(folder: Path, size: int) -> Iterator[None]:
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", folder], check=False)
+    if done.returncode:
+        pytest.skip("this user may not mount a disk of a size")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", folder], check=True)
 
 
 def assert_gone(folder: Path) -> None:

@@ -300,6 +300,14 @@ class TestCache:
                 most = max(most, held)
         assert 4 * MIB <= most <= 8 * MIB
 
+    def test_it_leaves_room_on_a_small_disk(self, blob: Rig) -> None:
+        blob.put({"in/large": bytes(40 * MIB)})
+        with blob.mounted("in/", disk=24 * MIB) as folder:
+            assert sh(folder, "cat large | wc -c; head -c 8000000 /dev/zero > new; wc -c < new") == (
+                f"{40 * MIB}\n8000000\n[0]"
+            )
+        assert blob.store.stat("in/new").size == 8_000_000
+
     def test_only_what_is_wanted_is_fetched(self, proxied: tuple[Rig, FaultProxy]) -> None:
         rig, proxy = proxied
         rig.put({"in/large": bytes(64 * MIB)})
