@@ -15,7 +15,7 @@ from airflow_azureml_datastores.compute.mount import check_mounts, mount_folder,
 from airflow_azureml_datastores.core.experiment import ExperimentRun, Output
 from airflow_azureml_datastores.core.place import OpenDatastore, Place
 from airflow_azureml_datastores.core.uri import DatastoreUri
-from airflow_azureml_datastores.errors import DatastoresError
+from airflow_azureml_datastores.errors import DatastoresError, InvalidInput
 from airflow_azureml_datastores.stores.local_directory import LocalDirectory
 from airflow_azureml_datastores.transfer.delivery import Delivery
 from airflow_azureml_datastores.transfer.progress import Say
@@ -63,6 +63,7 @@ class LocalRun:
         outputs.check()
         inputs = find_inputs(self.open_datastore, self.inputs)
         self._check_mounts(inputs, outputs)
+        self._check_apart(inputs, outputs)
         with (
             scratch_folder(self.scratch) as folder,
             closing(LocalDirectory(str(folder)).open_plain()) as store,
@@ -85,6 +86,19 @@ class LocalRun:
             check_mounts()
         for place in places:
             _ = place.store.door
+
+    def _check_apart(self, inputs: Mapping[str, Any], outputs: Outputs) -> None:
+        """Refuse to empty an output's folder while an input is to be read there."""
+        mounted = {n: i.source for n, i in inputs.items() if isinstance(i, FoundInput) and i.mode != "download"}
+        for name in (name for name, output in self.outputs.items() if output.mode != "upload"):
+            emptied = outputs.record(name).folder()
+            for input_name, source in mounted.items():
+                paths = (version.path for version in source.files.values())
+                if source.folder.store.url == emptied.store.url and any(p.startswith(emptied.path) for p in paths):
+                    raise InvalidInput(
+                        f"the input {input_name!r} is in {emptied.uri}, which is emptied for the output {name!r} "
+                        f"before the run: use mode 'download' for the input, or 'upload' for the output."
+                    )
 
     def _downloads(self, inputs: Mapping[str, Any], near: Place) -> dict[str, Delivery]:
         """Inputs to download, all of them checked before the first one moves."""

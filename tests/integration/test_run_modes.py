@@ -243,6 +243,21 @@ def test_no_output_is_delivered_unless_all_can_be(servers: Servers, mode: Any) -
         bench.assert_left_nothing()
 
 
+@pytest.mark.parametrize("mode", ["ro_mount", "rw_mount"])
+def test_an_output_is_not_emptied_that_is_an_input(local: Bench, mode: Any) -> None:
+    """What an earlier try has written, say."""
+    local.run("echo 1 > ${{outputs.y}}/a", outputs={"y": Output()})
+    before = local.get()
+    inputs = {"x": Input(f"{OUTPUTS}/y/", mode=mode)}
+    with pytest.raises(InvalidInput, match=r"the input 'x' is in .*/outputs/y/, which is emptied for the output 'y'"):
+        local.run("cat ${{inputs.x}}/a", inputs=inputs, outputs={"y": Output(mode="rw_mount")})
+    assert local.get() == before
+    for given, wanted in ((mode, "upload"), ("download", "rw_mount")):
+        inputs = {"x": Input(f"{OUTPUTS}/y/", mode=given)}
+        local.run("cp ${{inputs.x}}/a ${{outputs.y}}/a", inputs=inputs, outputs={"y": Output(mode=wanted)})
+        assert local.get() == before
+
+
 def test_what_a_command_did_not_notice_fails_the_run(local: Bench) -> None:
     """The store cannot take the file: ``close`` says so, and the command does not listen."""
     root = local.store.url.removeprefix("file://")
