@@ -161,10 +161,15 @@ class _DecoratedExperiment(DecoratedOperator, FunctionExperimentOperator):
 
 
 class _ExperimentDecorator(_TaskDecorator):  # type: ignore[type-arg]
-    """What a decorated function becomes; mapped, its task depends on what stands in its values."""
+    """What a decorated function becomes; mapped, it is checked at once, and depends on what stands in its values."""
 
-    def _expand(self, *args: Any, **kwargs: Any) -> XComArg:
-        made: Any = super()._expand(*args, **kwargs)
+    def _expand(self, expand_input: Any, **kwargs: Any) -> XComArg:
+        mapped = expand_input.value if isinstance(expand_input.value, Sequence) else [expand_input.value]
+        given = [
+            name for call in (self.kwargs.get("op_kwargs", {}), *mapped) if isinstance(call, Mapping) for name in call
+        ]
+        _check(self.function, self.kwargs.get("inputs") or {}, self.kwargs.get("outputs") or {}, given)
+        made: Any = super()._expand(expand_input, **kwargs)
         depend_mapped(made.operator)
         return cast("XComArg", made)
 
@@ -214,7 +219,7 @@ def _depending(made: _TaskDecorator[..., Any, Any]) -> TaskDecorator:
 
 
 def _check(
-    function: Callable[..., Any], inputs: Mapping[str, Any], outputs: Mapping[str, Any], given: Mapping[str, Any]
+    function: Callable[..., Any], inputs: Mapping[str, Any], outputs: Mapping[str, Any], given: Collection[str]
 ) -> None:
     """See :func:`experiment_task` for what is refused."""
     if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):

@@ -339,6 +339,25 @@ def test_an_input_in_the_call() -> None:
         work(x=2)
 
 
+@pytest.mark.parametrize(
+    ("given", "call", "message"),
+    [
+        ({"inputs": {"z": 1}}, lambda made: made.expand(n=[1]), "has no parameter 'z' for the input of this name"),
+        ({"inputs": {"x": 1}}, lambda made: made.expand(x=[1]), "'x' of work() is an input or output: leave it out"),
+        ({"inputs": {"x": 1}}, lambda made: made.partial(x=1).expand(n=[1]), "'x' of work() is an input or output"),
+        ({"outputs": {"x": None}}, lambda made: made.expand_kwargs([{"n": 1, "x": 2}]), "'x' of work() is an input or"),
+    ],
+)
+def test_a_mapped_task_is_looked_at_when_the_dag_is_parsed(
+    given: dict[str, Any], call: Callable[[Any], Any], message: str
+) -> None:
+    def work(x: Path, n: int) -> None: ...
+
+    with pytest.raises(InvalidInput) as refused:
+        call(task.experiment(**given)(work))
+    assert message in str(refused.value)
+
+
 def test_a_call_without_what_it_needs() -> None:
     with pytest.raises(TypeError, match="missing a required argument: 'day'"):
         made(lambda x, day: None, inputs={"x": 1}, task_id="work")
