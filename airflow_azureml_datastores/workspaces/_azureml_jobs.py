@@ -10,6 +10,7 @@ from airflow_azureml_datastores.core.job import Job, JobFailure, JobSpec
 from airflow_azureml_datastores.errors import Conflict, DatastoresError, ExperimentFailed, InvalidInput, NotFound
 from airflow_azureml_datastores.stores._azure_errors import upstream_errors, without_secrets
 from airflow_azureml_datastores.workspaces._arm import JOBS, WORKSPACE, ArmClient, segment
+from airflow_azureml_datastores.workspaces._arm_shelf import OnSecret
 from airflow_azureml_datastores.workspaces._azureml_run_history import RunHistory
 from airflow_azureml_datastores.workspaces._azureml_submit import SERVERLESS, submit
 
@@ -18,10 +19,13 @@ class AzureMLJobs:
     """The jobs of an Azure ML workspace: see :class:`~airflow_azureml_datastores.core.job.Jobs`.
 
     https://learn.microsoft.com/rest/api/azureml/jobs
+
+    :param on_secret: is told the signatures of the logs' URLs.
     """
 
-    def __init__(self, arm: ArmClient) -> None:
+    def __init__(self, arm: ArmClient, on_secret: OnSecret) -> None:
         self._arm = arm
+        self._on_secret = on_secret
 
     def submit(self, spec: JobSpec) -> Job:
         self._check_compute(spec.compute)
@@ -51,7 +55,7 @@ class AzureMLJobs:
                 raise
 
     def failure(self, name: str) -> JobFailure:
-        return RunHistory(self._arm).failure(name)
+        return RunHistory(self._arm, self._on_secret).failure(name)
 
     def _submit(self, spec: JobSpec) -> None:
         try:

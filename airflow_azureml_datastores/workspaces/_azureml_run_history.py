@@ -9,12 +9,14 @@ import codecs
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from airflow_azureml_datastores.core.job import JobFailure
 from airflow_azureml_datastores.errors import Unavailable
 from airflow_azureml_datastores.stores._azure import Patience
 from airflow_azureml_datastores.stores._azure_errors import upstream_errors, without_secrets
 from airflow_azureml_datastores.workspaces._arm import WORKSPACE, ArmClient, segment
+from airflow_azureml_datastores.workspaces._arm_shelf import OnSecret
 
 _LOGS = re.compile(r"user_logs/.+|azureml-logs/[\d]{2}.+\.txt")
 """The command's own logs, of the present runtime and the one before it."""
@@ -26,10 +28,14 @@ _SAID = 2000
 
 
 class RunHistory:
-    """What run history knows of the jobs of one workspace."""
+    """What run history knows of the jobs of one workspace.
 
-    def __init__(self, arm: ArmClient) -> None:
+    :param on_secret: is told the signatures of the logs' URLs.
+    """
+
+    def __init__(self, arm: ArmClient, on_secret: OnSecret) -> None:
         self._arm = arm
+        self._on_secret = on_secret
 
     def failure(self, job: str) -> JobFailure:
         """Why a job failed. :raises NotFound: run history does not know it."""
@@ -39,6 +45,9 @@ class RunHistory:
         api = self._json("where run history is", discovery, token=False).get("api")
         url = f"{str(api).rstrip('/')}/history/v1.0{self._arm.path}/runs/{segment(job)}/details"
         details = self._json(f"GET runs/{job}/details", url, token=True)
+        for url in (details.get("logFiles") or {}).values():
+            if "sig=" in url:
+                self._on_secret(urlsplit(url).query)  # urllib3 writes whole URLs into a log of level DEBUG
         return JobFailure(_error(details.get("error")), self._log(details.get("logFiles") or {}))
 
     def _log(self, files: Mapping[str, str]) -> Iterator[str]:

@@ -27,6 +27,8 @@ _CLOUDS = {
 _ADDRESS = "AZUREML_DEV_URL_MFE"
 _CLOUD = "AZUREML_CURRENT_CLOUD"
 _GIT = "GIT_DIR"
+_URLS = "urllib3.connectionpool"
+"""The logger that at level DEBUG tells whole URLs, of the code's upload with their signature."""
 _ONE_AT_A_TIME = threading.Lock()
 
 
@@ -46,7 +48,7 @@ def submit(spec: JobSpec, workspace: WorkspaceId, credential: Any, resource_mana
             from marshmallow import ValidationError
         except ImportError:
             raise MissingExtra(f"compute={spec.compute!r}", "jobs") from None
-        with _silent("azure", azure.ai.ml.__name__):
+        with _silent("azure", azure.ai.ml.__name__, _URLS):
             client = azure.ai.ml.MLClient(
                 credential,
                 workspace.subscription,
@@ -111,6 +113,7 @@ def _undisturbed(resource_manager: str) -> Iterator[None]:
     with _ONE_AT_A_TIME, warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")
         before = {name: os.environ.get(name) for name in (_ADDRESS, _CLOUD, _GIT)}
+        os.environ.pop(_CLOUD, None)  # it is told which one
         os.environ |= {_ADDRESS: resource_manager, _GIT: os.devnull}
         try:
             yield

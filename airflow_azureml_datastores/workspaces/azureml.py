@@ -71,6 +71,7 @@ class AzureMLWorkspace:
         self._arm = ArmClient(shown, id, credential, cloud=cloud, resource_manager=resource_manager, patience=patience)
         self._datastores = ArmDatastores(self._arm, on_secret)
         self._connections = ArmConnections(self._arm, on_secret)
+        self._on_secret = on_secret
         self._data = AzureMLData(self._arm, lambda: self.default().name)
 
     @property
@@ -83,7 +84,7 @@ class AzureMLWorkspace:
 
     @property
     def jobs(self) -> Jobs:
-        return AzureMLJobs(self._arm)
+        return AzureMLJobs(self._arm, self._on_secret)
 
     def __repr__(self) -> str:
         return f"<AzureMLWorkspace {self.name}: {self.id}>"

@@ -22,6 +22,7 @@ from airflow_azureml_datastores.compute.azureml_job import LOG_LINES
 from airflow_azureml_datastores.compute.experiment import LocalExperiment
 from airflow_azureml_datastores.compute.local_process import LocalProcess
 from airflow_azureml_datastores.core.credentials import AccessToken
+from airflow_azureml_datastores.core.job import JobSpec
 from airflow_azureml_datastores.errors import (
     AccessDenied,
     DatastoresError,
@@ -35,6 +36,7 @@ from airflow_azureml_datastores.transfer.publish import prepare_publish
 from airflow_azureml_datastores.transfer.source import from_manifest, read_manifest
 from airflow_azureml_datastores.workspaces import _azureml_run_history
 from airflow_azureml_datastores.workspaces._arm import WORKSPACE, ArmClient
+from airflow_azureml_datastores.workspaces.azureml import AzureMLWorkspace
 from tests.integration.azureml_try import RUN, Door, in_a_process, task
 from tests.servers.azureml import ArmError, AzureML, LoseResponse, Meanwhile, Workspace, quota_exceeded
 from tests.servers.azureml.cluster import ClusterRun, JobFailed, run_command
@@ -242,6 +244,34 @@ class TestQuiet:
         printed = capfd.readouterr()
         assert (printed.out, printed.err, log.getvalue()) == ("", "", "")
         assert dict(os.environ) == before
+
+    def test_no_signature_is_logged_at_any_level(
+        self, azureml: AzureML, workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "train.py").write_text("1")
+        workspace.jobs.plays("Failed", log=("out of memory",))
+        secrets: list[str] = []
+        lab = AzureMLWorkspace(
+            "lab", workspace.id, AccessToken(azureml.token()), resource_manager=azureml.url, on_secret=secrets.append
+        )
+        log = io.StringIO()
+        handler = logging.StreamHandler(log)
+        root = logging.getLogger()
+        monkeypatch.setattr(root, "level", logging.DEBUG)
+        root.manager._clear_cache()  # type: ignore[attr-defined]
+        root.addHandler(handler)
+        try:
+            lab.jobs.submit(JobSpec("try-1", "e", "true", "cpu-cluster", "ubuntu:24.04", code=tmp_path))
+            assert "sig=" not in log.getvalue()
+            assert [*lab.jobs.failure("try-1").log] == ["out of memory"]
+        finally:
+            root.removeHandler(handler)
+            lab.close()
+        logged = log.getvalue()
+        assert "sig=" in logged  # as the clients do
+        for secret in secrets:
+            logged = logged.replace(secret, "***")
+        assert "sig=" not in logged
 
     def test_azure_ai_ml_sends_nothing_to_anybody_else(
         self, door: Door, workspace: Workspace, monkeypatch: pytest.MonkeyPatch

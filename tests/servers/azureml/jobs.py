@@ -291,6 +291,7 @@ class Jobs(Area):
         """https://github.com/Azure/azure-rest-api-specs/tree/main/specification/machinelearningservices/data-plane"""
         ws = self._workspace
         logs = f"{base}/logs/{ws.id.subscription}/{ws.id.workspace}/{self._key}/{job.name}/{STD_LOG}"
+        logs += f"?sp=r&sig={self._key}%3D"
         run: JSON = {
             "runId": job.name,
             "rootRunId": job.name,
