@@ -31,6 +31,7 @@ class JobTrigger(BaseTrigger):
         self.job = job
         self.poll_interval = poll_interval
         self.deadline = deadline
+        self._told = ""  # the status that the log has last
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         return f"{type(self).__module__}.{type(self).__qualname__}", {
@@ -72,5 +73,7 @@ class JobTrigger(BaseTrigger):
             return None
         if job is None:
             return "gone"
-        self.log.info("job %s: %s", job.name, job.status)
+        if job.status != self._told:
+            self.log.info("job %s: %s", job.name, job.status)
+            self._told = job.status
         return None if job.running else job.status

@@ -67,6 +67,17 @@ def test_it_is_looked_at_until_it_is_over(jobs: ScriptedJobs) -> None:
     assert len(looks) == 3
 
 
+def test_the_log_tells_each_status_once(jobs: ScriptedJobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job may run for days."""
+    statuses = iter(["Queued", "Running", "Running", "Running", "Completed"])
+    jobs.get = lambda name: jobs.set(name, next(statuses))  # type: ignore[method-assign]
+    told: list[str] = []
+    waiting = trigger()
+    monkeypatch.setattr(waiting, "_log", SimpleNamespace(info=lambda text, *values: told.append(text % values)))
+    assert fired(waiting)["status"] == "Completed"
+    assert told == ["job job-1: Queued", "job job-1: Running", "job job-1: Completed"]
+
+
 def test_no_answer_is_not_the_end(jobs: ScriptedJobs) -> None:
     jobs.set("job-1", "Completed")
     jobs.refusals = [Unavailable("503."), Unavailable("503.")]
