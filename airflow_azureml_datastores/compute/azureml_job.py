@@ -88,7 +88,7 @@ class JobExperiment:
     def start(self, poll: float = 10.0) -> Job:
         """Submit the job, unless an earlier try of the task has: that one is gone on with.
 
-        A job that failed or was cancelled, or whose results were delivered, is followed by a new one.
+        A job that failed or was cancelled, or whose results were delivered or are wrong, is followed by a new one.
 
         :param poll: seconds between two looks at a job that is being cancelled.
         :raises InvalidInput: an argument is wrong; nothing has been submitted.
@@ -138,7 +138,12 @@ class JobExperiment:
         """
         if not job.succeeded:
             raise ExperimentFailed(self._failure(job), 1)
-        result = replace(self._outputs, home=self._home(job)).prepare()()
+        try:
+            deliver = replace(self._outputs, home=self._home(job)).prepare()
+        except ExperimentFailed:
+            self._attempts.set_delivered(job.name)  # it will never be better: the next try takes another job
+            raise
+        result = deliver()
         self._attempts.set_delivered(job.name)
         return {**result, "job": job.name}
 

@@ -370,6 +370,16 @@ class TestTries:
         names = set(blobs.list_blob_names(name_starts_with=f"{RUN.folder}outputs/"))
         assert names == {f"{RUN.folder}outputs/y/{name}" for name in ("whole.bin", "_manifest.json")}
 
+    def test_one_whose_results_are_wrong_is_followed_by_another(self, door: Door, workspace: Workspace) -> None:
+        workspace.jobs.runs(lambda job: job.log("forgot to write"))
+        with pytest.raises(ExperimentFailed, match="no file was written to output 'm'"):
+            run(door, outputs={"m": {"type": "uri_file"}})
+        workspace.jobs.runs(run_command)
+        command = "echo 1 > ${{outputs.m}}"
+        result = run(door, command=command, outputs={"m": {"type": "uri_file"}})
+        assert result["job"] == [*workspace.jobs.all][1]
+        assert result["outputs"]["m"]["files"] == 1
+
     def test_a_cleared_task_runs_anew(self, door: Door, workspace: Workspace) -> None:
         workspace.jobs.plays("Completed")
         assert run(door)["job"] != run(door)["job"]
