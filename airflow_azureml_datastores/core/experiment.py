@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
 from airflow_azureml_datastores.core.shell import quote_after
-from airflow_azureml_datastores.core.template import Templated, is_unrendered
+from airflow_azureml_datastores.core.template import Templated, flag, is_unrendered
 from airflow_azureml_datastores.errors import InvalidInput, InvalidName
 
 IngestMode = Literal["copy", "direct"]
@@ -49,6 +49,7 @@ class Input(Templated):
                 f"an input's path is an azureml:// URI, a path, or what an ingest returned; "
                 f"got {type(self.path).__name__}."
             )
+        object.__setattr__(self, "allow_empty", flag("allow_empty", self.allow_empty))
         modes = {*get_args(IngestMode), *get_args(InputMode)}
         if self.mode is not None and self.mode not in modes:
             raise InvalidInput(f"input mode {self.mode!r} is unknown; choose one of {', '.join(sorted(modes))}.")

@@ -7,6 +7,8 @@ from dataclasses import dataclass, fields, replace
 from os import PathLike
 from typing import Any, Self
 
+from airflow_azureml_datastores.errors import InvalidInput
+
 
 def is_unrendered(value: Any) -> bool:
     """Tell whether a value is a Jinja template or a reference to another task's output.
@@ -17,6 +19,28 @@ def is_unrendered(value: Any) -> bool:
     if isinstance(value, str):
         return "{{" in value.replace("${{", "") or "{%" in value
     return hasattr(value, "resolve") and not isinstance(value, (type, PathLike))
+
+
+def flag(name: str, value: Any) -> bool:
+    """A rendered yes or no, which a template gives as a text.
+
+    :raises InvalidInput: it is something else.
+    """
+    found = {"true": True, "false": False}.get(str(value).strip().lower())
+    if found is None:
+        raise InvalidInput(f"{name} has to be true or false; got {value!r}.")
+    return found
+
+
+def whole_number(name: str, value: Any) -> int:
+    """A rendered whole number, which a template gives as a text.
+
+    :raises InvalidInput: it is something else.
+    """
+    try:
+        return int(str(value))
+    except ValueError:
+        raise InvalidInput(f"{name} has to be a whole number; got {value!r}.") from None
 
 
 @dataclass(frozen=True)

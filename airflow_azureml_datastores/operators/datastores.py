@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_azureml_datastores.core.datastore import Datastore, Location
+from airflow_azureml_datastores.core.template import flag
 from airflow_azureml_datastores.operators._base import WorkspaceOperator
 
 if TYPE_CHECKING:
@@ -68,11 +69,13 @@ class RegisterDatastoreOperator(WorkspaceOperator):
         record = Datastore(
             self.datastore, self.location, self.credential_conn_id or None, self.description, dict(self.tags or {})
         )
+        overwrite, make_default = flag("overwrite", self.overwrite), flag("make_default", self.make_default)
+        skip_validation = flag("skip_validation", self.skip_validation)
         with self.workspace_hook() as hook:
-            if not self.skip_validation:
+            if not skip_validation:
                 hook.check_location(record)
-            result = hook.register(record, overwrite=self.overwrite)
-            if self.make_default:
+            result = hook.register(record, overwrite=overwrite)
+            if make_default:
                 hook.set_default(record.name)
             default = hook.get().name
             self.log.info("Datastore %r at %s: %s.", record.name, record.location.url, result)
@@ -97,9 +100,10 @@ class UnregisterDatastoreOperator(WorkspaceOperator):
         self.missing_ok = missing_ok
 
     def execute(self, context: Context) -> dict[str, Any]:
+        missing_ok = flag("missing_ok", self.missing_ok)
         with self.workspace_hook() as hook:
             registered = {record.name.casefold() for record in hook.list()}
-            if self.missing_ok and self.datastore.casefold() not in registered:
+            if missing_ok and self.datastore.casefold() not in registered:
                 self.log.info("Datastore %r is not registered.", self.datastore)
                 return {"datastore": self.datastore, "result": "missing"}
             record = hook.unregister(self.datastore)

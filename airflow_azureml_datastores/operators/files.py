@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_azureml_datastores.core.manifest import MANIFEST, Manifest
 from airflow_azureml_datastores.core.place import Place, open_place
+from airflow_azureml_datastores.core.template import flag
 from airflow_azureml_datastores.core.uri import parse_datastore_uri
 from airflow_azureml_datastores.hooks.local_files import local_folder, local_source
 from airflow_azureml_datastores.hooks.workspace import WorkspaceHook
@@ -40,8 +41,8 @@ class _CopyOperator(WorkspaceOperator):
             target,
             label=f"[{self.verb}] {source.uri}",
             say=self.log.info,
-            overwrite=self.overwrite,
-            allow_empty=self.allow_empty,
+            overwrite=flag("overwrite", self.overwrite),
+            allow_empty=flag("allow_empty", self.allow_empty),
             record=record,
             origin={"task": task_name(context)} | ({"asset": named} if named is not None else {}),
         )()

@@ -15,6 +15,7 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
 from airflow_azureml_datastores.core.duration import seconds
 from airflow_azureml_datastores.core.experiment import ExperimentRun, Output
+from airflow_azureml_datastores.core.template import whole_number
 from airflow_azureml_datastores.core.uri import DataAssetUri, parse_uri
 from airflow_azureml_datastores.errors import ExperimentFailed
 from airflow_azureml_datastores.links import StudioLink
@@ -238,7 +239,9 @@ class RunExperimentOperator(WorkspaceOperator):
             options=JobOptions(
                 environment=self._environment() or hook.environment,
                 instance_type=self.instance_type,
-                instance_count=None if self.instance_count is None else int(self.instance_count),
+                instance_count=None
+                if self.instance_count is None
+                else whole_number("instance_count", self.instance_count),
                 distribution=self.distribution,
                 timeout=None if self.timeout is None else max(1, round(seconds(self.timeout))),
                 display_name=self.display_name or ti.task_id,

@@ -11,6 +11,7 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_azureml_datastores.core.duration import seconds
 from airflow_azureml_datastores.core.experiment import Input, unique_slug
+from airflow_azureml_datastores.core.template import whole_number
 from airflow_azureml_datastores.hooks.workspace import WorkspaceHook
 from airflow_azureml_datastores.operators._base import RendersValues, task_name
 from airflow_azureml_datastores.operators._data_assets import named_source
@@ -118,7 +119,7 @@ class NewDataSensor(RendersValues, BaseSensorOperator):
             uri=str(input_uri(source)),
             consumer=self.consumer or f"{ti.dag_id}.{ti.task_id}",
             batch=unique_slug(ti.run_id, task_name(context)),
-            min_files=int(self.min_files),
+            min_files=whole_number("min_files", self.min_files),
             stable_for=seconds(self.stable_for),
             done_marker=self.done_marker or None,
             asset=named,

@@ -78,6 +78,20 @@ def test_register_as_the_default(run: Runner, workspace: WorkspaceHook, tmp_path
     assert workspace.get().name == "lake"
 
 
+def test_register_by_templates_that_say_no(run: Runner, workspace: WorkspaceHook, tmp_path: Path) -> None:
+    no = "{{ 1 == 2 }}"
+    old, new = (LocalDirectory(str(tmp_path / name)) for name in ("old", "new"))
+    (tmp_path / "old").mkdir()
+    assert register(run, new, make_default=no, skip_validation=no).state == "failed"
+    assert register(run, old, make_default=no).result["default"] is False
+    assert register(run, new, overwrite=no, skip_validation=True).state == "failed"
+    assert workspace.get("lake").location == old
+    assert register(run, new, make_default="perhaps", overwrite=True, skip_validation=True).state == "failed"
+    assert "make_default has to be true or false; got 'perhaps'." in run.log
+    assert workspace.get("lake").location == old
+    assert run(UnregisterDatastoreOperator, datastore="pond", missing_ok=no).state == "failed"
+
+
 def test_register_looks_before_it_writes(run: Runner, workspace: WorkspaceHook, tmp_path: Path) -> None:
     missing = LocalDirectory(str(tmp_path / "missing"))
     assert register(run, missing).state == "failed"

@@ -159,3 +159,20 @@ def test_to_blob_storage_and_back(
     assert content(back) == there
     with DatastoreHook("lake", workspace_conn_id=WORKSPACE) as hook:
         assert [info.path for info in hook.list("in/")] == [f"in/{name}" for name in sorted(there)]
+
+
+@pytest.mark.parametrize("overwrite", ["{{ params.folder == 'out' }}", "{{ false }}", "no"])
+def test_a_template_can_say_no(run: Runner, workspace: WorkspaceHook, there: dict[str, bytes], overwrite: str) -> None:
+    """A template gives a text, and a text is true unless it is looked at."""
+    workspace.open().at("out/a.csv").write(b"precious")
+    ran = run(CopyDatastoreOperator, source="in/a.csv", target=f"{BLOB}/out/", overwrite=overwrite)
+    assert ran.state == "failed"
+    assert ("overwrite has to be true or false; got 'no'." if overwrite == "no" else "PathExists") in run.log
+    assert workspace.open().at("out/a.csv").read() == b"precious"
+
+
+def test_a_template_can_say_yes(run: Runner, workspace: WorkspaceHook, there: dict[str, bytes]) -> None:
+    workspace.open().at("out/a.csv").write(b"old")
+    given: dict[str, Any] = {"source": "in/a.csv", "target": f"{BLOB}/out/"}
+    assert run(CopyDatastoreOperator, **given, overwrite="{{ params.folder == 'in' }}").state == "success"
+    assert workspace.open().at("out/a.csv").read() == b"1"

@@ -156,6 +156,7 @@ def test_a_value_is_not_searched_for_placeholders() -> None:
         ("raw/*.csv", Input("raw/*.csv")),
         (Input("a", mode="direct"), Input("a", mode="direct")),
         ({"path": "a", "datastore": "sales"}, Input("a", datastore="sales")),
+        ({"path": "a", "allow_empty": "False"}, Input("a", allow_empty=False)),
         ({"manifest": "azureml://m", "files": 3, "path": "x"}, {"manifest": "azureml://m", "files": 3, "path": "x"}),
     ],
 )
@@ -178,6 +179,7 @@ class Reference:
         ({"datastore": "sales"}, "got dict"),
         ({"path": "a", "format": "csv"}, "an input has no field 'format'; it has: path, datastore, mode, allow_empty."),
         ({"path": "a", "mode": "mount"}, "input mode 'mount' is unknown"),
+        ({"path": "a", "allow_empty": "no"}, "allow_empty has to be true or false; got 'no'."),
         (Reference(), "was not rendered"),
     ],
 )

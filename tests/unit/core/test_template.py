@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from airflow_azureml_datastores.core.datastore import Datastore, UnknownLocation
-from airflow_azureml_datastores.core.template import Templated, is_unrendered
+from airflow_azureml_datastores.core.template import Templated, flag, is_unrendered, whole_number
 from airflow_azureml_datastores.errors import InvalidInput, InvalidName
 
 
@@ -62,3 +62,25 @@ def test_a_datastore_is_checked_when_rendered() -> None:
     datastore = Datastore("{{ name }}", UnknownLocation("X"))
     with pytest.raises(InvalidName):
         datastore.rendered(lambda value: "not a name" if value == "{{ name }}" else value)
+
+
+@pytest.mark.parametrize(("value", "meant"), [(True, True), (False, False), ("True", True), (" false\n", False)])
+def test_yes_and_no(value: object, meant: bool) -> None:
+    assert flag("overwrite", value) is meant
+
+
+@pytest.mark.parametrize("value", ["", "no", None, 2, "None"])
+def test_neither_yes_nor_no(value: object) -> None:
+    with pytest.raises(InvalidInput, match="overwrite has to be true or false; got"):
+        flag("overwrite", value)
+
+
+@pytest.mark.parametrize(("value", "meant"), [(2, 2), ("2", 2), (" 3\n", 3)])
+def test_whole_numbers(value: object, meant: int) -> None:
+    assert whole_number("min_files", value) == meant
+
+
+@pytest.mark.parametrize("value", ["", "two", None, 1.5, True])
+def test_no_whole_numbers(value: object) -> None:
+    with pytest.raises(InvalidInput, match="min_files has to be a whole number; got"):
+        whole_number("min_files", value)
