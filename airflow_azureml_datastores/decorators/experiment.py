@@ -60,6 +60,7 @@ class FunctionExperimentOperator(WorkspaceOperator):
         self.run = run
         self.metrics = metrics
         self._interruptible = False
+        self._killed = False
 
     def execute(self, context: Context) -> Any:
         from airflow_azureml_datastores.compute.local_run import LocalRun
@@ -70,6 +71,8 @@ class FunctionExperimentOperator(WorkspaceOperator):
         def work(inputs: Mapping[str, Any], outputs: Mapping[str, str | Path], folder: Path) -> None:
             nonlocal returned
             returned = self._call(context, {**inputs, **outputs})
+            if self._killed:  # and the function has caught it
+                raise _Killed
             if self.multiple_outputs and isinstance(returned, Mapping) and RUN in returned:
                 raise InvalidInput(f"the key {RUN!r} of the returned values is taken by the record of the run.")
 
@@ -89,12 +92,12 @@ class FunctionExperimentOperator(WorkspaceOperator):
     def on_kill(self) -> None:
         # Airflow calls it from the signal's handler and lets the task go on after it.
         if self._interruptible and threading.current_thread() is threading.main_thread():
-            self._interruptible = False
+            self._interruptible, self._killed = False, True
             raise _Killed
 
     @contextmanager
     def _ended_by_kill(self) -> Iterator[None]:
-        self._interruptible = True
+        self._interruptible, self._killed = True, False
         try:
             yield
         except _Killed:
@@ -177,7 +180,7 @@ class _ExperimentDecorator(_TaskDecorator):  # type: ignore[type-arg]
 def experiment_task(
     python_callable: Callable[..., Any] | None = None, multiple_outputs: bool | None = None, **kwargs: Any
 ) -> TaskDecorator:
-    """Run a function as an experiment, with its inputs at hand, and publish what it writes, all or nothing.
+    """Run a function as an experiment, with its inputs at hand, and publish what it writes, each output as a whole.
 
     ``@task.experiment(inputs={"sales": "azureml://…"}, outputs={"features": "azureml://…"})`` gives the function's
     parameters ``sales`` and ``features`` a :class:`pathlib.Path`: of the folder or file to read, and of the empty

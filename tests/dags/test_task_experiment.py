@@ -375,8 +375,15 @@ def test_depends_on_what_its_inputs_come_from() -> None:
 
 
 @pytest.mark.usefixtures("workspace")
-@pytest.mark.parametrize("mode", ["upload", "rw_mount"])
-def test_ends_when_its_task_is_killed(mode: str, workspace_home: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("mode", "caught", "then"),
+    [
+        ("upload", "Exception", "time.sleep(600)"),
+        ("rw_mount", "Exception", "time.sleep(600)"),
+        ("upload", "BaseException", "return"),
+    ],
+)
+def test_ends_when_its_task_is_killed(mode: str, caught: str, then: str, workspace_home: Path, tmp_path: Path) -> None:
     """Airflow's own handler of SIGTERM calls ``on_kill`` and lets the function go on."""
     if mode == "rw_mount":
         require_mounts()
@@ -396,8 +403,8 @@ def test_ends_when_its_task_is_killed(mode: str, workspace_home: Path, tmp_path:
                     Path({str(tmp_path)!r}, "begun").touch()
                     try:
                         time.sleep(600)
-                    except Exception:
-                        time.sleep(600)
+                    except {caught}:
+                        {then}
 
                 operator = work().operator
                 operator.workspace_conn_id = {WORKSPACE!r}
