@@ -87,7 +87,8 @@ class ArmConnections:
         if given is None:
             before = still_fits(datastore, kept)
             given = self._complete(before) if before else {"authType": "None"}
-        if kept is None and self._arm.find(f"connections/{segment(datastore.name)}", CONNECTIONS):
+        there = self._arm.find(f"connections/{segment(datastore.name)}", CONNECTIONS) if kept is None else None
+        if there and decode(there) is None:
             raise InvalidName(
                 f"{datastore.name!r} is the name of a connection in workspace {self._arm.name} that is no datastore; "
                 f"choose another name."

@@ -21,6 +21,7 @@ from airflow_azureml_datastores.errors import (
     InvalidInput,
     InvalidName,
     NotFound,
+    Unavailable,
     Unsupported,
 )
 from airflow_azureml_datastores.stores._azure import Patience
@@ -245,8 +246,9 @@ class AzureMLWorkspace:
         try:
             shelf.put(datastore, None, credential)
         except DatastoresError:
-            restore()
-            raise
+            if not _has(shelf, datastore):  # else it is only the answer that was lost
+                restore()
+                raise
 
     def _check_unprotected(self, kept: Kept, what: str) -> None:
         name = kept.datastore.name
@@ -257,6 +259,15 @@ class AzureMLWorkspace:
                 f"datastore {name!r} is the default of workspace {self.name} and {what}; make another one the default "
                 f"first."
             )
+
+
+def _has(shelf: Shelf, datastore: Datastore) -> bool:
+    """Whether a datastore is there as it was put; not, as far as is known, if nobody answers."""
+    try:
+        found = shelf.find(datastore.name)
+    except Unavailable:
+        return False
+    return found is not None and definition_of(found.datastore) == definition_of(datastore)
 
 
 def _is_connection(datastore: Datastore) -> bool:

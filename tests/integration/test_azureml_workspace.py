@@ -32,7 +32,7 @@ from airflow_azureml_datastores.core.credentials import (
     SasToken,
     ServicePrincipal,
 )
-from airflow_azureml_datastores.core.datastore import Datastore, UnknownLocation
+from airflow_azureml_datastores.core.datastore import Datastore, Location, UnknownLocation
 from airflow_azureml_datastores.core.uri import WorkspaceId
 from airflow_azureml_datastores.errors import (
     AccessDenied,
@@ -542,6 +542,30 @@ class TestConnections:
         assert workspace.register(SALES, overwrite=True) == "updated"
         assert workspace.get("sales") == SALES
         assert remote.connections.records == {}
+
+    @pytest.mark.parametrize(
+        ("before", "after"),
+        [(BLOB, LocalDirectory("/mnt/x")), (LocalDirectory("/mnt/x"), BLOB)],
+        ids=["to a connection", "to a datastore"],
+    )
+    def test_another_type_whose_answer_is_lost(
+        self, azureml: AzureML, remote: Workspace, open_workspace: Open, before: Location, after: Location
+    ) -> None:
+        workspace = open_workspace(patience=IMPATIENT)
+        workspace.register(Datastore("swap", before))
+        azureml.plan(LoseResponse(f"PUT .*{remote.id.workspace}/", times=2))
+        assert workspace.register(Datastore("swap", after), overwrite=True) == "updated"
+        assert [found.location for found in workspace.list() if found.name == "swap"] == [after]
+
+    def test_a_datastore_with_the_name_of_one_that_is_kept_as_a_connection(
+        self, workspace: AzureMLWorkspace, remote: Workspace
+    ) -> None:
+        """Others may have made it, who know nothing of ours."""
+        workspace.register(replace(SHARED, name="swap"))
+        place = dict(remote.datastores["workspaceblobstore"].properties)
+        remote.datastores.plant("swap", {**place, "credentials": {"credentialsType": "None"}})
+        workspace.register(replace(SHARED, name="swap"), overwrite=True)
+        assert [found.location for found in workspace.list() if found.name == "swap"] == [SHARED.location]
 
     def test_a_type_that_the_service_refuses_leaves_the_old_one(
         self, workspace: AzureMLWorkspace, remote: Workspace
