@@ -11,7 +11,7 @@ from airflow_azureml_datastores.core.experiment import ExperimentRun, Output, ch
 from airflow_azureml_datastores.core.manifest import MANIFEST, Entry, Manifest
 from airflow_azureml_datastores.core.place import OpenDatastore, Place, open_place
 from airflow_azureml_datastores.core.uri import DatastoreUri, parse_datastore_uri, quote_path
-from airflow_azureml_datastores.errors import ExperimentFailed, InvalidInput
+from airflow_azureml_datastores.errors import ExperimentFailed, InvalidInput, NoData
 from airflow_azureml_datastores.transfer.delivery import Delivery, check_folder
 from airflow_azureml_datastores.transfer.engine import delete_all
 from airflow_azureml_datastores.transfer.progress import Say, human_count, human_size
@@ -20,6 +20,17 @@ from airflow_azureml_datastores.transfer.source import Source, find_source
 
 METRICS_LIMIT = 64 * 1024
 """Bytes of metrics that are taken: they go into XCom."""
+
+
+@dataclass(frozen=True)
+class _Delivering:
+    """The delivery of one output that has been checked.
+
+    :param stage: what can be done of it with nothing being visible yet.
+    """
+
+    deliver: Callable[[], dict[str, Any]]
+    stage: Callable[[], object] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -93,7 +104,13 @@ class Outputs:
                 raise ExperimentFailed(f"no file was written to output {name!r}, which is of type 'uri_file'.", 0)
         metrics = read_metrics(self.metrics, written[self.metrics]) if self.metrics is not None else {}
         work = {name: self._prepare(name, source, name in (local or {})) for name, source in written.items()}
-        return lambda: {"outputs": {name: deliver() for name, deliver in work.items()}, "metrics": metrics}
+
+        def deliver() -> dict[str, Any]:
+            for delivering in work.values():
+                delivering.stage()
+            return {"outputs": {name: delivering.deliver() for name, delivering in work.items()}, "metrics": metrics}
+
+        return deliver
 
     def _check_target(self, target: Place, output: Output) -> None:
         if output.type == "uri_file" and target.path and not target.path.endswith("/"):
@@ -105,20 +122,22 @@ class Outputs:
         place = self.place(name)
         return find_source(self.open_datastore, DatastoreUri(place.datastore, place.path))
 
-    def _prepare(self, name: str, source: Source, upload: bool) -> Callable[[], dict[str, Any]]:
-        """Check the delivery of one output; what is returned does it."""
+    def _prepare(self, name: str, source: Source, upload: bool) -> _Delivering:
+        """Check the delivery of one output."""
         output, record = self.outputs[name], self.record(name)
         origin = {"experiment": self.run.experiment, "run": self.run.run, "output": name}
         label = f"[put] {self.run.experiment}/{self.run.run}  {name}"
         published = output.path is not None and output.mode != "direct"
         if not published and not upload:
-            return lambda: self._result(name, self._seal(source, record, origin), record)
+            return _Delivering(lambda: self._result(name, self._seal(source, record, origin), record))
         if output.path is None:
             delivery = Delivery(
                 source, record, label, self.say, manifest=record.at(MANIFEST), exclusive=True, origin=origin
             )
             delivery.check()
-            return lambda: self._result(name, delivery.seal(delivery.move()), record)
+            return _Delivering(lambda: self._result(name, delivery.seal(delivery.move()), record))
+        if not source.files:
+            raise NoData(f"nothing was written to output {name!r}, which is to be published at {output.path}.")
         target = self._target(output)
         as_file = source.single and bool(target.path) and not target.path.endswith("/")
         publish = prepare_publish(
@@ -137,7 +156,7 @@ class Outputs:
                 self._seal(source, record, origin)
             return self._result(name, publish(), record if as_file else target.folder())
 
-        return deliver
+        return _Delivering(deliver, publish.stage)
 
     def _seal(self, source: Source, record: Place, origin: Mapping[str, str]) -> Manifest:
         """List what lies where it belongs already."""

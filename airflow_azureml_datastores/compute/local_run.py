@@ -15,7 +15,7 @@ from airflow_azureml_datastores.compute.mount import check_mounts, mount_folder,
 from airflow_azureml_datastores.core.experiment import ExperimentRun, Output
 from airflow_azureml_datastores.core.place import OpenDatastore, Place
 from airflow_azureml_datastores.core.uri import DatastoreUri
-from airflow_azureml_datastores.errors import DatastoresError, InvalidInput
+from airflow_azureml_datastores.errors import DatastoresError, ExperimentFailed, InvalidInput
 from airflow_azureml_datastores.stores.local_directory import LocalDirectory
 from airflow_azureml_datastores.transfer.delivery import Delivery
 from airflow_azureml_datastores.transfer.progress import Say
@@ -156,6 +156,9 @@ class LocalRun:
         for name, output in self.outputs.items():
             if output.mode == "upload":
                 file = Path(paths[name]).name if output.type == "uri_file" else ""
+                folder = Path(paths[name]).parent if file else Path(paths[name])
+                if folder.is_symlink() or not folder.is_dir():
+                    raise ExperimentFailed(f"output {name!r} was to be written in {folder}, which is no folder now.", 0)
                 written[name] = find_source(lambda _: near, DatastoreUri(None, f"outputs/{name}/{file}"))
         return written
 

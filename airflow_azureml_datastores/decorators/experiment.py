@@ -186,7 +186,8 @@ def experiment_task(
     parameters ``sales`` and ``features`` a :class:`pathlib.Path`: of the folder or file to read, and of the empty
     folder to write to (with type ``uri_file``: of the file to write). With mode ``direct`` they get the URI, and an
     input that is a number or other text is given as it is. The other parameters come from the call, as those of any
-    TaskFlow task. If the function returns, all outputs are checked and then delivered; if it raises, none is.
+    TaskFlow task. If the function returns, all outputs are checked, then all that are published are
+    staged, and then all are delivered; if it raises, none is.
 
     What it returns is the task's result. The XCom ``run`` holds ``experiment``, ``run``, ``outputs`` and ``metrics``,
     as a ``RunExperimentOperator`` returns them: ``PublishOutputsOperator(run=task["run"], …)``.

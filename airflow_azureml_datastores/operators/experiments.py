@@ -10,7 +10,7 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_azureml_datastores.core.data_asset import DataAsset
 from airflow_azureml_datastores.core.experiment import IngestMode, Input, as_input
-from airflow_azureml_datastores.core.manifest import MANIFEST
+from airflow_azureml_datastores.core.manifest import MANIFEST, Manifest
 from airflow_azureml_datastores.core.place import Place, open_place
 from airflow_azureml_datastores.core.uri import parse_datastore_uri
 from airflow_azureml_datastores.errors import AlreadyTaken, InvalidInput
@@ -25,7 +25,7 @@ from airflow_azureml_datastores.operators._data_assets import (
 )
 from airflow_azureml_datastores.transfer.cursors import transfer_record
 from airflow_azureml_datastores.transfer.ingest import ingest
-from airflow_azureml_datastores.transfer.publish import Policy, check_disjoint, prepare_publish
+from airflow_azureml_datastores.transfer.publish import Policy, Publishing, check_disjoint, prepare_publish
 from airflow_azureml_datastores.transfer.source import Source, from_manifest, read_manifest
 
 if TYPE_CHECKING:
@@ -172,7 +172,9 @@ class PublishOutputsOperator(WorkspaceOperator):
                 name: self._prepare(hook, name, produced[name], targets[name], assets.get(name), context)
                 for name in targets
             }
-            results = {name: publish() for name, publish in work.items()}
+            for publish, _ in work.values():
+                publish.stage()
+            results = {name: shown(publish()) for name, (publish, shown) in work.items()}
             for name, asset in assets.items():
                 results[name]["asset"] = register(hook, asset, results[name], produced[name]["manifest"])
                 self.log.info("Output %r is data asset %s.", name, results[name]["asset"])
@@ -186,8 +188,8 @@ class PublishOutputsOperator(WorkspaceOperator):
         target: Place,
         asset: DataAsset | None,
         context: Context,
-    ) -> Callable[[], dict[str, Any]]:
-        """Check one output's publish; what is returned does it."""
+    ) -> tuple[Publishing, Callable[[Manifest], dict[str, Any]]]:
+        """Check one output's publish; with it, what its manifest is to the task's result."""
         source = from_manifest(hook.open, read_manifest(hook.open, produced["manifest"]))
         source = replace(source, single=produced.get("type") == "uri_file")
         as_file = source.single and bool(target.path) and not target.path.endswith("/")
@@ -205,8 +207,7 @@ class PublishOutputsOperator(WorkspaceOperator):
             record=record,
         )
 
-        def run() -> dict[str, Any]:
-            manifest = publish()
+        def shown(manifest: Manifest) -> dict[str, Any]:
             return {
                 "uri": target.uri if as_file else manifest.target,
                 "files": manifest.files,
@@ -214,4 +215,4 @@ class PublishOutputsOperator(WorkspaceOperator):
                 "manifest": (record if as_file else target).at(MANIFEST).uri,
             }
 
-        return run
+        return publish, shown

@@ -53,6 +53,21 @@ Policy = Literal["fail", "overwrite", "merge"]
 POLICIES: tuple[Policy, ...] = ("fail", "overwrite", "merge")
 
 
+@dataclass(frozen=True)
+class Publishing:
+    """A publish that has been checked; calling it does it.
+
+    :param stage: brings everything near, whole and verified, not visible yet. Of several publishes all are staged
+        before the first one is done, so that what can go wrong by then has.
+    """
+
+    run: Callable[[], Manifest]
+    stage: Callable[[], object] = lambda: None
+
+    def __call__(self) -> Manifest:
+        return self.run()
+
+
 def prepare_publish(
     source: Source,
     target: Place,
@@ -63,7 +78,7 @@ def prepare_publish(
     say: Say,
     origin: Mapping[str, str] | None = None,
     record: Place | None = None,
-) -> Callable[[], Manifest]:
+) -> Publishing:
     """Check a publish of a source to a folder, all or nothing, or of a single file to a path without a trailing slash.
 
     :returns: does the publishing.
@@ -82,12 +97,13 @@ def prepare_publish(
     if not source.files:
         raise NoData(f"there is nothing to publish at {source.uri}.")
     if source.single and target.path and not target.path.endswith("/"):
-        return prepare_copy(
+        copy = prepare_copy(
             source, target, label=label, say=say, overwrite=policy != "fail", origin=origin, record=record
         )
+        return Publishing(copy)
     publish = _Publish(source, target.folder(), policy, publisher, label, say, dict(origin or {}))
     publish.check()
-    return publish.run
+    return Publishing(publish.run, publish.stage)
 
 
 def check_disjoint(targets: Mapping[str, Place]) -> None:
@@ -129,6 +145,13 @@ class _Publish:
         self._check()
         if self.mark.unfinished() is None and self._published() is None:
             self._check_policy()
+
+    def stage(self) -> None:
+        """What :meth:`run` begins with, unless there is something to complete first; it does not move it again."""
+        self._check()
+        if self.mark.unfinished() is None and self._published() is None:
+            self._check_policy()
+            self._stage()
 
     def run(self) -> Manifest:
         self._check()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,12 @@ import pytest
 from airflow_azureml_datastores.compute.experiment import LocalExperiment
 from airflow_azureml_datastores.core.credentials import Anonymous
 from airflow_azureml_datastores.core.experiment import ExperimentRun, Input, Output
-from airflow_azureml_datastores.core.place import Place
+from airflow_azureml_datastores.core.place import OpenDatastore, Place
 from airflow_azureml_datastores.errors import (
+    AccessDenied,
     DatastoreNotFound,
     DatastoresError,
+    ExperimentFailed,
     InvalidInput,
     InvalidUri,
     MissingExtra,
@@ -23,7 +26,7 @@ from airflow_azureml_datastores.errors import (
 )
 from airflow_azureml_datastores.stores.local_directory import LocalDirectory
 from airflow_azureml_datastores.transfer.progress import Say
-from tests.unit.transfer.stores import MemoryStore, contents
+from tests.unit.transfer.stores import MemoryStore, Watched, contents, fill
 
 
 class Refusal:
@@ -102,3 +105,66 @@ class TestModesThatNeedAMount:
             ).execute(Refusal())  # type: ignore[arg-type]
         assert contents(store) == before
         assert list(tmp_path.iterdir()) == []
+
+
+@dataclass
+class Writes:
+    """In place of a process: writes to the outputs itself."""
+
+    files: Mapping[str, str]
+
+    def run(self, command: str, *, cwd: Path, env: Mapping[str, str], on_line: Say) -> None:
+        for name, content in self.files.items():
+            (cwd.parent / "outputs" / name).write_text(content)
+
+
+class TestSeveralPublished:
+    """Nothing of any output is visible unless all of them could be brought near."""
+
+    OUTPUTS = {"one": Output("p1/"), "two": Output("p2/")}
+
+    def execute(self, open_datastore: OpenDatastore, files: Mapping[str, str]) -> None:
+        run = ExperimentRun("experiment", "run")
+        experiment = LocalExperiment(open_datastore, run, "true", {}, self.OUTPUTS, say=print, on_line=print)
+        experiment.execute(Writes(files))
+
+    def test_the_second_cannot_be_stored(self) -> None:
+        store = MemoryStore()
+        fill(store, {"p1/old": b"1", "p2/old": b"2"})
+        before = contents(store)
+
+        def refuse(call: str, path: str) -> None:
+            if call == "write" and path.endswith("/broken"):
+                raise AccessDenied(path)
+
+        with pytest.raises(AccessDenied):
+            self.execute(lambda _: Place("s", Watched(store, refuse)), {"one/a": "new", "two/broken": "new"})
+        assert {path: c for path, c in contents(store).items() if not path.startswith(".staging/")} == before
+        self.execute(lambda _: Place("s", store), {"one/a": "new", "two/broken": "new"})
+        visible = {
+            path for path in contents(store) if path.startswith("p") and not path.endswith(("_SUCCESS", ".json"))
+        }
+        assert visible == {"p1/a", "p2/broken"}
+
+    def test_nothing_was_written_to_one(self) -> None:
+        store = MemoryStore()
+        with pytest.raises(NoData, match="nothing was written to output 'two', which is to be published at p2/"):
+            self.execute(lambda _: Place("s", store), {"one/a": "new"})
+        assert not contents(store)
+
+
+@pytest.mark.parametrize("kind", ["file", "link"])
+def test_an_output_that_is_no_folder_any_more(kind: str, tmp_path: Path) -> None:
+    class Replaces:
+        def run(self, command: str, *, cwd: Path, env: Mapping[str, str], on_line: Say) -> None:
+            folder = cwd.parent / "outputs" / "y"
+            folder.rmdir()
+            folder.write_text("x") if kind == "file" else folder.symlink_to(tmp_path)
+
+    store = MemoryStore()
+    experiment = LocalExperiment(
+        lambda _: Place("s", store), ExperimentRun("e", "r"), "true", {}, {"y": Output()}, say=print, on_line=print
+    )
+    with pytest.raises(ExperimentFailed, match=r"output 'y' was to be written in .*/outputs/y, which is no folder now"):
+        experiment.execute(Replaces())
+    assert not contents(store)
