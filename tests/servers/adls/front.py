@@ -1,0 +1,110 @@
+"""Which account a request goes to, whether it may, what answers it, and the record of it."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass, field, replace
+from urllib.parse import unquote
+from uuid import uuid4
+
+from tests.servers.adls import blob, dfs
+from tests.servers.adls.auth import Gate
+from tests.servers.adls.errors import StorageError
+from tests.servers.adls.model import Account
+from tests.servers.azureml.entra import Entra, Principal
+from tests.servers.azureml.faults import Plan
+from tests.servers.azureml.web import Request, Response
+from tests.servers.fault import Fault, LoseResponse, Meanwhile
+
+
+@dataclass
+class Refused(Fault):
+    """The request is answered with an error in the service's form, and has no effect."""
+
+    status: int
+    code: str = "ServerBusy"
+    message: str = "Injected."
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def error(self) -> StorageError:
+        return StorageError(self.code, status=self.status, message=self.message, headers=self.headers)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A request as it came by.
+
+    :param request: ``METHOD /path?query``, as it was sent.
+    :param by: how it was authorized: ``key``, ``sas`` or the client id of a token's owner; "" if it was not.
+    :param status: the answer's; 0 if the answer was lost on purpose.
+    :param size: bytes of the body that was sent.
+    :param at: seconds of a monotonic clock.
+    """
+
+    request: str
+    by: str
+    status: int
+    code: str
+    size: int
+    at: float
+
+
+class Front:
+    """Answers requests, whichever socket they came by; an account's requests are answered one after the other."""
+
+    tls_port = 0
+
+    def __init__(self, entra: Entra) -> None:
+        self.gate = Gate([entra])
+        self.plan = Plan()
+        self.seen: list[Seen] = []
+        self.accounts: dict[str, Account] = {}
+
+    def answer(self, request: Request) -> Response | None:
+        """The answer; None if it is to be lost."""
+        line = f"{request.method} {request.target}"
+        fault = self.plan.strike(line)
+        by: list[str] = []
+        code = ""
+        response: Response | None
+        try:
+            if isinstance(fault, Refused):
+                raise fault.error()
+            if isinstance(fault, Meanwhile):
+                fault.action()
+            response = self._dispatch(request, by)
+        except StorageError as error:
+            code = error.code
+            response = error.response(dfs=dfs.handler(request) is not None or request.method == "PATCH")
+        response.headers.setdefault("x-ms-request-id", str(uuid4()))
+        response.headers["x-ms-version"] = request.headers.get("x-ms-version", "2026-06-06")
+        if client := request.headers.get("x-ms-client-request-id"):
+            response.headers["x-ms-client-request-id"] = client
+        if isinstance(fault, LoseResponse):
+            response = None
+        status = response.status if response else 0
+        self.seen.append(Seen(line, "".join(by), status, code, len(request.content), time.monotonic()))
+        return response
+
+    def _dispatch(self, request: Request, by: list[str]) -> Response:
+        account_name, _, rest = unquote(request.path).lstrip("/").partition("/")
+        container, _, path = rest.partition("/")
+        path = re.sub("/+", "/", path).strip("/")  # a guess: empty steps count for nothing
+        account = self.accounts.get(account_name)
+        if account is None:
+            raise StorageError("ResourceNotFound")
+        call, needs = dfs.handler(request) or blob.handler(request, container, path)
+        inside = path or request.query.get("directory", "").strip("/")
+        who = self.gate.check(request, account, container, inside, needs)
+        if isinstance(who, Principal):
+            request = replace(request, principal=who)
+        by.append(who.client_id if isinstance(who, Principal) else who)
+        if call is blob.user_delegation_key and request.principal is None:
+            raise StorageError("AuthenticationFailed", detail="Only Entra ID's tokens get a user delegation key.")
+        if not container and not (not path and request.query.keys() & {"comp", "restype", "resource"}):
+            raise StorageError("InvalidQueryParameterValue")
+        with account.lock:
+            response = call(request, account, container, path)
+        response.headers = dict(response.headers)
+        return response
