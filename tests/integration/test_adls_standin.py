@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+import adlfs
+import obstore
 import pytest
 import requests
 from azure.core import MatchConditions
@@ -19,7 +21,6 @@ from azure.core.exceptions import (
     ResourceExistsError,
     ResourceModifiedError,
     ResourceNotFoundError,
-    ServiceResponseError,
 )
 from azure.storage.filedatalake import (
     ContentSettings,
@@ -31,9 +32,11 @@ from azure.storage.filedatalake import (
     generate_file_sas,
     generate_file_system_sas,
 )
+from obstore.exceptions import AlreadyExistsError
+from obstore.store import AzureStore
 
 from tests.servers.adls import DataLake, Filesystem, LoseResponse, Meanwhile, Refused
-from tests.servers.fault import Answer, FaultProxy
+from tests.servers.fault import Answer, CutResponse, FaultProxy
 from tests.servers.fixtures import Servers
 
 QUICK = LinearRetry(backoff=0, retry_total=2, random_jitter_range=0)  # type: ignore[no-untyped-call]
@@ -500,3 +503,144 @@ def test_tokens_of_another_entra(lake: DataLake, servers: Servers) -> None:
     with secure(lake, token, account) as service:
         service.create_file_system("data")
     assert list(account.filesystems) == ["data"]
+
+
+def onelake(lake: DataLake, workspace: Filesystem) -> FileSystemClient:
+    return secure(lake, lake.token(), lake.onelake).get_file_system_client(workspace.name)
+
+
+def test_onelake(lake: DataLake, workspace: Filesystem) -> None:
+    with onelake(lake, workspace) as files:
+        assert files.exists()
+        assert names(files) == ["Lake.Lakehouse", "Lake.Lakehouse/Files", "Lake.Lakehouse/Tables"]
+        write(files, "Lake.Lakehouse/Files/a/b", b"content")
+        assert read(files, "Lake.Lakehouse/Files/a/b", offset=0, length=3) == b"con"
+        target = f"{workspace.name}/Lake.Lakehouse/Files/z"
+        files.get_directory_client("Lake.Lakehouse/Files/a").rename_directory(target)
+        assert names(files, "Lake.Lakehouse/Files") == ["Lake.Lakehouse/Files/z", "Lake.Lakehouse/Files/z/b"]
+        owned = files.get_file_client("Lake.Lakehouse/Files/o").create_file(permissions="0777")
+        assert owned["etag"]
+        shown = files.get_file_client("Lake.Lakehouse/Files/o").get_access_control()
+        assert shown["permissions"] == "rw-r-----", "Fabric manages permissions"
+        files.delete_directory("Lake.Lakehouse/Files/z")
+        assert names(files, "Lake.Lakehouse/Files") == ["Lake.Lakehouse/Files/o"]
+
+
+def test_what_fabric_manages(lake: DataLake, workspace: Filesystem) -> None:
+    with onelake(lake, workspace) as files:
+        write(files, "Lake.Lakehouse/Files/a/b")
+        for call in (
+            files.delete_file_system,
+            files.create_file_system,
+            lambda: files.create_directory("New.Lakehouse"),
+            lambda: files.create_directory("Lake.Lakehouse/Other"),
+            lambda: files.create_file("Lake.Lakehouse/Other/a"),
+            lambda: files.create_file("New.Lakehouse/Files/a"),
+            lambda: files.delete_directory("Lake.Lakehouse"),
+            lambda: files.delete_directory("Lake.Lakehouse/Files"),
+            lambda: files.get_directory_client("Lake.Lakehouse/Files").rename_directory(
+                f"{workspace.name}/Lake.Lakehouse/F"
+            ),
+            lambda: files.get_directory_client("Lake.Lakehouse/Files/a").rename_directory(f"{workspace.name}/a"),
+            lambda: files.get_file_client("Lake.Lakehouse/Files/a/b").set_access_control(permissions="0777"),
+        ):
+            with pytest.raises(HttpResponseError) as caught:
+                call()
+            assert refused(caught) == (400, "OperationNotAllowedOnThePath")
+        assert names(files, "Lake.Lakehouse/Files") == ["Lake.Lakehouse/Files/a", "Lake.Lakehouse/Files/a/b"]
+    with secure(lake, lake.token(), lake.onelake) as service, pytest.raises(ResourceNotFoundError):
+        names(service.get_file_system_client("none"))
+
+
+def test_onelake_takes_only_tokens(lake: DataLake, workspace: Filesystem) -> None:
+    sas = generate_file_system_sas("onelake", workspace.name, lake.onelake.key, "rwdl", ago(-60))
+    for credential in (AzureNamedKeyCredential("onelake", lake.onelake.key), AzureSasCredential(sas)):
+        client = FileSystemClient(
+            lake.url(lake.onelake), workspace.name, credential=credential, connection_verify=str(lake.ca)
+        )
+        with client, pytest.raises(ClientAuthenticationError) as caught:
+            names(client)
+        assert caught.value.status_code == 401
+
+
+def test_planned_faults(lake: DataLake, files: FileSystemClient) -> None:
+    mine = files.file_system_name
+    lake.plan(Refused(f"PATCH .*/{mine}/a.*append", 503), LoseResponse(f"PUT .*/{mine}/final.*legacy"))
+    write(files, "a")
+    assert [seen.status for seen in lake.requests(f"/{mine}/a.*append")] == [503, 202], "the client tries again"
+    with pytest.raises(HttpResponseError) as lost:
+        files.get_file_client("a").rename_file(f"{mine}/final", match_condition=MatchConditions.IfMissing)
+    assert refused(lost) == (404, "SourcePathNotFound"), "the second try finds that the first one did it"
+    assert read(files, "final") == b"content"
+    lake.plan(Meanwhile(f"GET .*/{mine}/final", action=lambda: write(files, "final", b"changed")))
+    etag = files.get_file_client("final").get_file_properties().etag
+    with pytest.raises(ResourceModifiedError):
+        read(files, "final", etag=etag, match_condition=MatchConditions.IfNotModified)
+    lake.plan(Refused(f"GET .*/{mine}", 429, "TooManyRequests", headers={"Retry-After": "1"}))
+    with pytest.raises(HttpResponseError) as throttled:
+        read(files, "final")
+    assert refused(throttled) == (429, "TooManyRequests")
+
+
+def test_behind_the_proxy(lake: DataLake, files: FileSystemClient) -> None:
+    storage = lake.storage
+    key = AzureNamedKeyCredential(storage.account, storage.key)
+    content = bytes(range(256)) * 4096
+    with FaultProxy(storage.url) as proxy:
+        proxy.plan(Answer(r"PUT .*resource=file", 500), CutResponse(r"GET ", 1000, reset=True))
+        with FileSystemClient(proxy.url, files.file_system_name, credential=key, retry_policy=QUICK) as client:
+            write(client, "a", content)
+            assert read(client, "a") == content
+        assert len(proxy.requests(r"GET ")) == 2
+
+
+def test_many_writers(files: FileSystemClient) -> None:
+    def work(number: int) -> bytes:
+        write(files, f"{number}/a/b", str(number).encode() * 1000)
+        return read(files, f"{number}/a/b")
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(work, range(24))) == [str(number).encode() * 1000 for number in range(24)]
+    assert len(names(files, max_results=7)) == 72
+
+
+def test_obstore(lake: DataLake, files: FileSystemClient) -> None:
+    """A client that knows nothing of directories."""
+    storage = lake.storage
+    store = AzureStore(
+        files.file_system_name,
+        config={"account_name": storage.account, "account_key": storage.key, "endpoint": storage.url},
+        client_options={"allow_http": True},
+    )
+    write(files, "a/b c/ü", b"content")
+    assert bytes(obstore.get(store, "a/b c/ü").bytes()) == b"content"
+    assert bytes(obstore.get_range(store, "a/b c/ü", start=2, length=3)) == b"nte"
+    content = bytes(12 << 20)
+    obstore.put(store, "a/big", content, chunk_size=5 << 20)
+    assert read(files, "a/big") == content
+    obstore.put(store, "small", b"small", mode="create")
+    with pytest.raises(AlreadyExistsError):
+        obstore.put(store, "small", b"again", mode="create")
+    found = {entry["path"]: entry["size"] for entry in obstore.list(store).collect()}
+    assert {path: size for path, size in found.items() if size} == {"a/b c/ü": 7, "a/big": 12 << 20, "small": 5}
+    listed = obstore.list_with_delimiter(store, "a")
+    assert (listed["common_prefixes"], [entry["path"] for entry in listed["objects"]]) == (["a/b c"], ["a/big"])
+    files.delete_file("small")
+    with pytest.raises(FileNotFoundError):
+        obstore.head(store, "small")
+
+
+def test_adlfs(lake: DataLake, files: FileSystemClient) -> None:
+    storage, mine = lake.storage, files.file_system_name
+    connection = f"AccountName={storage.account};AccountKey={storage.key};BlobEndpoint={storage.url}"
+    system = adlfs.AzureBlobFileSystem(connection_string=connection, skip_instance_cache=True)
+    write(files, "a/b/1", b"content")
+    files.create_directory("a/empty")
+    assert system.cat(f"{mine}/a/b/1") == b"content"
+    assert sorted(system.ls(f"{mine}/a", detail=False)) == [f"{mine}/a/b", f"{mine}/a/empty"]
+    assert system.isdir(f"{mine}/a/empty")
+    system.pipe(f"{mine}/a/c", b"by adlfs")
+    assert read(files, "a/c") == b"by adlfs"
+    assert system.find(mine) == [f"{mine}/a/b/1", f"{mine}/a/c"]
+    system.rm(f"{mine}/a/c")
+    assert not files.get_file_client("a/c").exists()

@@ -25,7 +25,7 @@ from tests.servers.azureml.entra import Entra, Principal
 from tests.servers.azureml.web import Request
 
 AUDIENCE = "https://storage.azure.com"
-_SIGNED_HEADERS = [
+_SIGNED_HEADERS = (
     "content-encoding",
     "content-language",
     "content-length",
@@ -37,7 +37,7 @@ _SIGNED_HEADERS = [
     "if-none-match",
     "if-unmodified-since",
     "range",
-]
+)
 
 
 def _hmac(key: str | bytes, text: str) -> str:

@@ -59,7 +59,7 @@ def handler(request: Request, container: str, path: str) -> tuple[Handler, str]:
         }
     found = calls.get((method, comp, kind))
     if found is None:
-        raise StorageError("UnsupportedHttpVerb", detail=f"The stand-in knows no {method} {request.target}")
+        raise StorageError("NotImplemented", status=501, message=f"The stand-in knows no {method} {request.target}")
     return found
 
 
@@ -272,7 +272,7 @@ def read(request: Request, account: Account, container: str, path: str) -> Respo
 def _place(request: Request, account: Account, container: str, path: str) -> Node:
     """The new file that replaces what is at a path. :raises StorageError: it may not."""
     files = account.find(container)
-    account.check_changeable(path)
+    account.check_changeable(files, path)
     there = files.paths.get(path)
     check_conditions(request, there, exists="BlobAlreadyExists")
     check_lease(request, there)
@@ -308,7 +308,7 @@ def put_block(request: Request, account: Account, container: str, path: str) -> 
     """Blocks of a file that is not there yet are kept beside the files, where no list shows them."""
     digest = _check_md5(request)
     files = account.find(container)
-    account.check_changeable(path)
+    account.check_changeable(files, path)
     check_lease(request, files.paths.get(path))
     files.blocks.setdefault(path, {})[request.query["blockid"]] = request.content
     return Response(201, None, {"Content-MD5": digest, "x-ms-request-server-encrypted": "true"})
@@ -333,7 +333,7 @@ def put_block_list(request: Request, account: Account, container: str, path: str
 
 def set_metadata(request: Request, account: Account, container: str, path: str) -> Response:
     node = _node(account, container, path)
-    account.check_changeable(path)
+    account.check_changeable(account.find(container), path)
     check_conditions(request, node)
     check_lease(request, node)
     node.metadata = _metadata(request.headers)
@@ -344,7 +344,7 @@ def set_metadata(request: Request, account: Account, container: str, path: str) 
 
 def set_headers(request: Request, account: Account, container: str, path: str) -> Response:
     node = _node(account, container, path)
-    account.check_changeable(path)
+    account.check_changeable(account.find(container), path)
     check_conditions(request, node)
     check_lease(request, node)
     node.headers = _settings(request.headers)
@@ -354,7 +354,7 @@ def set_headers(request: Request, account: Account, container: str, path: str) -
 
 def delete(request: Request, account: Account, container: str, path: str) -> Response:
     node = _node(account, container, path)
-    account.check_changeable(path)
+    account.check_changeable(account.find(container), path)
     check_conditions(request, node)
     check_lease(request, node)
     if node.is_directory and account.find(container).below(path):

@@ -225,7 +225,7 @@ def create(request: Request, account: Account, container: str, path: str) -> Res
     if request.content:
         raise StorageError("ContentLengthMustBeZero")
     files = account.find(container)
-    account.check_changeable(path)
+    account.check_changeable(files, path)
     there = files.paths.get(path)
     check_conditions(request, there, exists="PathAlreadyExists")
     check_lease(request, there)
@@ -248,8 +248,8 @@ def rename(request: Request, account: Account, container: str, path: str) -> Res
     if "sig" in request.query:
         check_sas(query, account, origin, old, "dwm", secure=request.base.startswith("https"))
     files, start = account.find(container), account.find(origin)
-    account.check_changeable(path)
-    account.check_changeable(old)
+    account.check_changeable(files, path)
+    account.check_changeable(start, old)
     node = start.paths.get(old)
     if node is None:
         raise StorageError("SourcePathNotFound")
@@ -311,7 +311,7 @@ def flush(request: Request, account: Account, container: str, path: str) -> Resp
 def delete(request: Request, account: Account, container: str, path: str) -> Response:
     """Atomic; with ``paginated`` the rights are looked at page by page before."""
     files = account.find(container)
-    account.check_changeable(path)
+    account.check_changeable(files, path)
     node = _node(files, path)
     check_conditions(request, node)
     check_lease(request, node)

@@ -109,7 +109,6 @@ TEXTS = {
     "ServerBusy": (503, "The server is busy."),
     "SourceConditionNotMet": (412, "The source condition specified using HTTP conditional header(s) is not met."),
     "SourcePathNotFound": (404, "The source path for a rename operation does not exist."),
-    "UnsupportedHttpVerb": (405, "The resource doesn't support the specified HTTP verb."),
 }
 
 

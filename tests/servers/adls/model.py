@@ -186,7 +186,7 @@ class Account:
             raise StorageError("ContainerNotFound")
         return self.filesystems[name]
 
-    def check_changeable(self, path: str) -> None:
+    def check_changeable(self, files: Filesystem, path: str) -> None:
         """:raises StorageError: the path is not for clients to make or take away."""
 
 
@@ -214,8 +214,9 @@ class OneLake(Account):
     def create(self, name: str) -> Filesystem:
         raise managed()
 
-    def check_changeable(self, path: str) -> None:
-        if path.count("/") < 2:
+    def check_changeable(self, files: Filesystem, path: str) -> None:
+        steps = path.split("/")
+        if len(steps) < 3 or "/".join(steps[:2]) not in files.paths:
             raise managed()
 
 
