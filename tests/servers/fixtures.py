@@ -162,8 +162,8 @@ class Servers:
 
     @cached_property
     def adls_account(self) -> StorageAccount:
-        """A storage account with a hierarchical namespace: one of Azure's if ``TEST_ADLS_URL`` and ``TEST_ADLS_KEY``
-        name it, else the stand-in's. Tests make filesystems of their own in it."""
+        """A storage account with a hierarchical namespace: one of Azure's if ``TEST_ADLS_URL`` (of its dfs endpoint) and
+        ``TEST_ADLS_KEY`` name it (and ``TEST_ADLS_ACCOUNT``, if the host does not), else the stand-in's. Tests make filesystems of their own in it."""
         url = os.environ.get("TEST_ADLS_URL", "").rstrip("/")
         if not url:
             return self.adls.storage

@@ -56,6 +56,11 @@ class StorageAccount:
     account: str
     key: str = field(repr=False)
 
+    @property
+    def blob_url(self) -> str:
+        """Of its blob endpoint."""
+        return self.url.replace(".dfs.", ".blob.")
+
     @contextmanager
     def filesystem(self) -> Iterator[str]:
         """The name of a new, empty filesystem; deleted afterwards."""

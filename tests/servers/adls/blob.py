@@ -10,20 +10,18 @@ import hashlib
 import re
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 from xml.etree import ElementTree
-from xml.sax.saxutils import escape
 
-from tests.servers.adls.auth import delegation_key
+from tests.servers.adls import containers
 from tests.servers.adls.conditions import check_conditions, check_lease
-from tests.servers.adls.dfs import describe
+from tests.servers.adls.containers import date, metadata_of
 from tests.servers.adls.errors import StorageError
-from tests.servers.adls.model import Account, Lease, Node, managed
+from tests.servers.adls.model import Account, Lease, Node
+from tests.servers.adls.paths import describe, stamps
 from tests.servers.azureml.web import Request, Response
 
 Handler = Callable[[Request, Account, str, str], Response]
-_XML = {"Content-Type": "application/xml"}
 
 
 def handler(request: Request, container: str, path: str) -> tuple[Handler, str]:
@@ -31,19 +29,19 @@ def handler(request: Request, container: str, path: str) -> tuple[Handler, str]:
     method, comp, kind = request.method, request.query.get("comp", ""), request.query.get("restype", "")
     if not container:
         calls = {
-            ("GET", "list", ""): (list_containers, "l"),
-            ("GET", "properties", "account"): (account_information, "rlwd"),
-            ("HEAD", "properties", "account"): (account_information, "rlwd"),
-            ("POST", "userdelegationkey", "service"): (user_delegation_key, ""),
+            ("GET", "list", ""): (containers.list_containers, "l"),
+            ("GET", "properties", "account"): (containers.account_information, "rlwd"),
+            ("HEAD", "properties", "account"): (containers.account_information, "rlwd"),
+            ("POST", "userdelegationkey", "service"): (containers.user_delegation_key, ""),
         }
     elif not path and kind == "container":
         calls = {
-            ("PUT", "", kind): (create_container, "cw"),
-            ("DELETE", "", kind): (delete_container, "d"),
-            ("GET", "", kind): (container_properties, "rl"),
-            ("HEAD", "", kind): (container_properties, "rl"),
-            ("PUT", "metadata", kind): (set_container_metadata, "w"),
-            ("GET", "list", kind): (list_blobs, "l"),
+            ("PUT", "", kind): (containers.create_container, "cw"),
+            ("DELETE", "", kind): (containers.delete_container, "d"),
+            ("GET", "", kind): (containers.container_properties, "rl"),
+            ("HEAD", "", kind): (containers.container_properties, "rl"),
+            ("PUT", "metadata", kind): (containers.set_container_metadata, "w"),
+            ("GET", "list", kind): (containers.list_blobs, "l"),
         }
     else:
         calls = {
@@ -70,11 +68,6 @@ def _node(account: Account, container: str, path: str) -> Node:
     return files.paths[path]
 
 
-def _metadata(headers: Mapping[str, str]) -> dict[str, str]:
-    prefix = "x-ms-meta-"
-    return {name[len(prefix) :]: value for name, value in headers.items() if name.lower().startswith(prefix)}
-
-
 def _settings(headers: Mapping[str, str]) -> dict[str, str]:
     names = (
         "Cache-Control",
@@ -87,155 +80,8 @@ def _settings(headers: Mapping[str, str]) -> dict[str, str]:
     return {name: headers[f"x-ms-blob-{name.lower()}"] for name in names if headers.get(f"x-ms-blob-{name.lower()}")}
 
 
-def _stamps(node: Node) -> dict[str, str]:
-    return {"ETag": node.etag, "Last-Modified": node.last_modified, "x-ms-request-server-encrypted": "true"}
-
-
-def _xml(content: str) -> Response:
-    return Response(200, f'<?xml version="1.0" encoding="utf-8"?>{content}', dict(_XML))
-
-
-# the account
-
-
-def list_containers(request: Request, account: Account, container: str, path: str) -> Response:
-    if account.onelake:
-        raise managed()
-    prefix, marker = request.query.get("prefix", ""), request.query.get("marker", "")
-    size = min(int(request.query.get("maxresults", account.page)), account.page)
-    names = [name for name in sorted(account.filesystems) if name.startswith(prefix) and name > marker]
-    shown = ""
-    for name in names[:size]:
-        files = account.filesystems[name]
-        metadata = "".join(f"<{key}>{escape(value)}</{key}>" for key, value in files.metadata.items())
-        shown += (
-            f"<Container><Name>{name}</Name><Properties><Last-Modified>{files.last_modified}</Last-Modified>"
-            f"<Etag>{files.etag}</Etag><LeaseStatus>unlocked</LeaseStatus><LeaseState>available</LeaseState>"
-            f"<HasImmutabilityPolicy>false</HasImmutabilityPolicy><HasLegalHold>false</HasLegalHold></Properties>"
-            f"<Metadata>{metadata}</Metadata></Container>"
-        )
-    more = names[size - 1] if len(names) > size else ""
-    return _xml(
-        f'<EnumerationResults ServiceEndpoint="{request.base}/{account.name}/"><Containers>{shown}</Containers>'
-        f"<NextMarker>{more}</NextMarker></EnumerationResults>"
-    )
-
-
-def account_information(request: Request, account: Account, container: str, path: str) -> Response:
-    return Response(
-        200, None, {"x-ms-sku-name": "Standard_LRS", "x-ms-account-kind": "StorageV2", "x-ms-is-hns-enabled": "true"}
-    )
-
-
-def user_delegation_key(request: Request, account: Account, container: str, path: str) -> Response:
-    """https://learn.microsoft.com/rest/api/storageservices/get-user-delegation-key"""
-    asked = {child.tag: child.text or "" for child in ElementTree.fromstring(request.content)}
-    now = datetime.now(UTC)
-    principal = request.principal
-    assert principal is not None  # no key and no SAS gets here: nothing is needed that they could have
-    signed = {
-        "skoid": principal.object_id,
-        "sktid": principal.tenant,
-        "skt": asked.get("Start") or now.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "ske": asked.get("Expiry") or (now + timedelta(days=7)).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "sks": "b",
-        "skv": request.headers.get("x-ms-version", "2020-02-10"),
-    }
-    names = ("SignedOid", "SignedTid", "SignedStart", "SignedExpiry", "SignedService", "SignedVersion")
-    fields = "".join(f"<{name}>{value}</{name}>" for name, value in zip(names, signed.values(), strict=True))
-    return _xml(f"<UserDelegationKey>{fields}<Value>{delegation_key(account, signed)}</Value></UserDelegationKey>")
-
-
-# containers
-
-
-def create_container(request: Request, account: Account, container: str, path: str) -> Response:
-    files = account.create(container)
-    files.metadata = _metadata(request.headers)
-    return Response(201, None, {"ETag": files.etag, "Last-Modified": files.last_modified})
-
-
-def delete_container(request: Request, account: Account, container: str, path: str) -> Response:
-    account.find(container)
-    if account.onelake:
-        raise managed()
-    del account.filesystems[container]
-    return Response(202)
-
-
-def container_properties(request: Request, account: Account, container: str, path: str) -> Response:
-    files = account.find(container)
-    headers = {
-        "ETag": files.etag,
-        "Last-Modified": files.last_modified,
-        "x-ms-lease-status": "unlocked",
-        "x-ms-lease-state": "available",
-        "x-ms-has-immutability-policy": "false",
-        "x-ms-has-legal-hold": "false",
-    }
-    return Response(200, None, headers | {f"x-ms-meta-{name}": value for name, value in files.metadata.items()})
-
-
-def set_container_metadata(request: Request, account: Account, container: str, path: str) -> Response:
-    files = account.find(container)
-    if account.onelake:
-        raise managed()
-    files.metadata = _metadata(request.headers)
-    return Response(200, None, {"ETag": files.etag, "Last-Modified": files.last_modified})
-
-
-def list_blobs(request: Request, account: Account, container: str, path: str) -> Response:
-    """Directories are blobs with ``hdi_isfolder``; with a delimiter they are only prefixes."""
-    files = account.find(container)
-    prefix, delimiter = request.query.get("prefix", ""), request.query.get("delimiter", "")
-    entries: dict[str, Node | None] = {}
-    for name in sorted(files.paths):
-        node = files.paths[name]
-        shown = f"{name}/" if node.is_directory and delimiter else name
-        if not name or not shown.startswith(prefix) or (shown == prefix and node.is_directory and delimiter):
-            continue
-        head, found, _ = shown[len(prefix) :].partition(delimiter) if delimiter else ("", "", "")
-        entries[prefix + head + delimiter if found else name] = None if found else node
-    size = min(int(request.query.get("maxresults", account.page)), account.page)
-    names = [name for name in sorted(entries) if name > request.query.get("marker", "")]
-    content = "".join(_listed(name, entries[name], request.query.get("include", "")) for name in names[:size])
-    more = names[size - 1] if len(names) > size else ""
-    return _xml(
-        f'<EnumerationResults ServiceEndpoint="{request.base}/{account.name}/" ContainerName="{container}">'
-        f"<Blobs>{content}</Blobs><NextMarker>{escape(more)}</NextMarker></EnumerationResults>"
-    )
-
-
-def _listed(name: str, node: Node | None, include: str) -> str:
-    if node is None:
-        return f"<BlobPrefix><Name>{escape(name)}</Name></BlobPrefix>"
-    headers = describe(node)
-    content_md5 = f"<Content-MD5>{headers['Content-MD5']}</Content-MD5>" if "Content-MD5" in headers else ""
-    metadata = ""
-    if "metadata" in include:
-        shown = node.metadata | ({"hdi_isfolder": "true"} if node.is_directory else {})
-        metadata = "".join(f"<{key}>{escape(value)}</{key}>" for key, value in shown.items())
-    return (
-        f"<Blob><Name>{escape(name)}</Name><Properties><Creation-Time>{_date(node.created)}</Creation-Time>"
-        f"<Last-Modified>{node.last_modified}</Last-Modified><Etag>{node.etag.strip(chr(34))}</Etag>"
-        f"<ResourceType>{headers['x-ms-resource-type']}</ResourceType>"
-        f"<Content-Length>{len(node.content)}</Content-Length>"
-        f"<Content-Type>{escape(node.headers.get('Content-Type', 'application/octet-stream'))}</Content-Type>"
-        f"{content_md5}<BlobType>BlockBlob</BlobType><LeaseStatus>{headers['x-ms-lease-status']}</LeaseStatus>"
-        f"<LeaseState>{headers['x-ms-lease-state']}</LeaseState><ServerEncrypted>true</ServerEncrypted></Properties>"
-        f"<Metadata>{metadata}</Metadata></Blob>"
-    )
-
-
-def _date(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%a, %d %b %Y %H:%M:%S GMT")
-
-
-# paths
-
-
 def _described(node: Node) -> dict[str, str]:
-    headers = describe(node) | {"x-ms-blob-type": "BlockBlob", "x-ms-creation-time": _date(node.created)}
+    headers = describe(node) | {"x-ms-blob-type": "BlockBlob", "x-ms-creation-time": date(node.created)}
     metadata = node.metadata | ({"hdi_isfolder": "true"} if node.is_directory else {})
     return headers | {f"x-ms-meta-{name}": value for name, value in metadata.items()}
 
@@ -279,7 +125,7 @@ def _place(request: Request, account: Account, container: str, path: str) -> Nod
     if there and there.is_directory:
         raise StorageError("PathConflict")
     files.make_parents(path)
-    return Node(headers=_settings(request.headers), metadata=_metadata(request.headers), lease=there and there.lease)
+    return Node(headers=_settings(request.headers), metadata=metadata_of(request.headers), lease=there and there.lease)
 
 
 def _check_md5(request: Request) -> str:
@@ -301,7 +147,7 @@ def put_blob(request: Request, account: Account, container: str, path: str) -> R
     if node.metadata.pop("hdi_isfolder", "") == "true":
         node = Node(is_directory=True, metadata=node.metadata)
     account.find(container).paths[path] = node
-    return Response(201, None, _stamps(node) | {"Content-MD5": digest})
+    return Response(201, None, stamps(node) | {"Content-MD5": digest})
 
 
 def put_block(request: Request, account: Account, container: str, path: str) -> Response:
@@ -328,7 +174,7 @@ def put_block_list(request: Request, account: Account, container: str, path: str
         node.content += block
     files.blocks.pop(path, None)
     files.paths[path] = node
-    return Response(201, None, _stamps(node))
+    return Response(201, None, stamps(node))
 
 
 def set_metadata(request: Request, account: Account, container: str, path: str) -> Response:
@@ -336,10 +182,10 @@ def set_metadata(request: Request, account: Account, container: str, path: str) 
     account.check_changeable(account.find(container), path)
     check_conditions(request, node)
     check_lease(request, node)
-    node.metadata = _metadata(request.headers)
+    node.metadata = metadata_of(request.headers)
     node.metadata.pop("hdi_isfolder", None)
     node.touch()
-    return Response(200, None, _stamps(node))
+    return Response(200, None, stamps(node))
 
 
 def set_headers(request: Request, account: Account, container: str, path: str) -> Response:
@@ -349,7 +195,7 @@ def set_headers(request: Request, account: Account, container: str, path: str) -
     check_lease(request, node)
     node.headers = _settings(request.headers)
     node.touch()
-    return Response(200, None, _stamps(node))
+    return Response(200, None, stamps(node))
 
 
 def delete(request: Request, account: Account, container: str, path: str) -> Response:
@@ -369,7 +215,7 @@ def lease(request: Request, account: Account, container: str, path: str) -> Resp
     check_conditions(request, node)
     action, held = request.headers.get("x-ms-lease-action", ""), node.active_lease
     given, proposed = request.headers.get("x-ms-lease-id", ""), request.headers.get("x-ms-proposed-lease-id", "")
-    headers = _stamps(node)
+    headers = stamps(node)
     if action == "acquire":
         duration = int(request.headers.get("x-ms-lease-duration", "-1"))
         if duration != -1 and not 15 <= duration <= 60:

@@ -69,6 +69,7 @@ TEXTS = {
     "InvalidResourceName": (400, "The specified resource name contains invalid characters."),
     "InvalidSourceOrDestinationResourceType": (409, "The source and destination resource type must be identical."),
     "InvalidSourceUri": (400, "The source URI is invalid."),
+    "InvalidUri": (400, "The requested URI does not represent any resource on the server."),
     "LeaseAlreadyPresent": (409, "There is already a lease present."),
     "LeaseIdMismatchWithBlobOperation": (
         412,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import unquote
 from uuid import uuid4
 
-from tests.servers.adls import blob, dfs
+from tests.servers.adls import blob, containers, dfs
 from tests.servers.adls.auth import Gate
 from tests.servers.adls.errors import StorageError
 from tests.servers.adls.model import Account
@@ -100,10 +100,10 @@ class Front:
         if isinstance(who, Principal):
             request = replace(request, principal=who)
         by.append(who.client_id if isinstance(who, Principal) else who)
-        if call is blob.user_delegation_key and request.principal is None:
+        if call is containers.user_delegation_key and request.principal is None:
             raise StorageError("AuthenticationFailed", detail="Only Entra ID's tokens get a user delegation key.")
-        if not container and not (not path and request.query.keys() & {"comp", "restype", "resource"}):
-            raise StorageError("InvalidQueryParameterValue")
+        if not path and call in (dfs.create, dfs.rename, dfs.delete, blob.put_blob, blob.delete):
+            raise StorageError("InvalidUri")
         with account.lock:
             response = call(request, account, container, path)
         response.headers = dict(response.headers)
