@@ -332,6 +332,14 @@ def test_delete(files: FileSystemClient) -> None:
         assert refused(absent) == (404, "PathNotFound")
 
 
+def test_the_root_is_not_for_taking_away(files: FileSystemClient) -> None:
+    write(files, "a")
+    with pytest.raises(HttpResponseError) as caught:
+        files.delete_directory("/")
+    assert caught.value.status_code == 400
+    assert names(files) == ["a"]
+
+
 def test_kinds_do_not_mix(files: FileSystemClient) -> None:
     write(files, "file")
     write(files, "folder/1")

@@ -162,8 +162,11 @@ class Servers:
 
     @cached_property
     def adls_account(self) -> StorageAccount:
-        """A storage account with a hierarchical namespace: one of Azure's if ``TEST_ADLS_URL`` (of its dfs endpoint) and
-        ``TEST_ADLS_KEY`` name it (and ``TEST_ADLS_ACCOUNT``, if the host does not), else the stand-in's. Tests make filesystems of their own in it."""
+        """A storage account with a hierarchical namespace. Tests make filesystems of their own in it.
+
+        One of Azure's if ``TEST_ADLS_URL`` (its dfs endpoint) and ``TEST_ADLS_KEY`` name it, and ``TEST_ADLS_ACCOUNT``
+        if the host does not begin with its name; else the stand-in's.
+        """
         url = os.environ.get("TEST_ADLS_URL", "").rstrip("/")
         if not url:
             return self.adls.storage
