@@ -20,6 +20,7 @@ import pytest
 
 from tests.servers import NoServer
 from tests.servers.adls import DataLake, StorageAccount, run_adls
+from tests.servers.azurefiles import FileService, named_file_service, run_azurefiles
 from tests.servers.azureml import AzureML, run_azureml
 from tests.servers.azurite import ACCOUNT, BlobService, run_azurite
 from tests.servers.postgres import run_postgres
@@ -112,6 +113,10 @@ SOURCES: dict[str, list[Source[Any]]] = {
     ],
     "adls": [Source("stand-in in this process", lambda: None, run_adls)],
     "azureml": [Source("stand-in in this process", lambda: None, run_azureml)],
+    "azurefiles": [
+        _named("TEST_AZUREFILES_URL", named_file_service),
+        Source("stand-in in this process", lambda: None, run_azurefiles),
+    ],
 }
 
 
@@ -177,6 +182,12 @@ class Servers:
     def azureml(self) -> AzureML:
         """Azure ML, played by a stand-in. Tests make workspaces of their own in it."""
         service: AzureML = self._open("azureml")
+        return service
+
+    @cached_property
+    def azurefiles(self) -> FileService:
+        """A Files service; an ``AzureFiles`` where a stand-in plays it. Tests make shares of their own in it."""
+        service: FileService = self._open("azurefiles")
         return service
 
     def _open(self, service: str) -> Any:
