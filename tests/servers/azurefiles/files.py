@@ -35,8 +35,8 @@ def create(share: Share, parts: Parts, request: Request) -> Response:
         raise bad_header("x-ms-content-length", str(size))
     if len(request.content) > min(size, MAX_RANGE):
         raise Refusal(413, "RequestBodyTooLarge")
-    replace(share, parts, request)
-    node = Node(parts[-1], bytearray(size))
+    lease_id = replace(share, parts, request)
+    node = Node(parts[-1], bytearray(size), lease=lease_id)
     node.set_headers(headers, replace_content=True)
     node.set_metadata(headers)
     if request.content:  # versions from 2025 on take a small file's content at once
@@ -50,12 +50,10 @@ def copy(share: Share, parts: Parts, request: Request, source: Source) -> Respon
     """Within the service a copy is done at once, so its state is known with the answer."""
     url = request.headers["x-ms-copy-source"]
     original = source(url)
-    if share.find(parts) is not original:
-        replace(share, parts, request)
-    node = Node(parts[-1], bytearray(original.bytes))
+    node = Node(parts[-1], bytearray(original.bytes), lease=replace(share, parts, request))
     node.ranges, node.content = list(original.ranges), dict(original.content)
     node.metadata = metadata(request.headers) or dict(original.metadata)
-    node.set_headers(request.headers, replace_content=False)
+    node.set_headers(request.headers, source=original)
     told = {"x-ms-copy-id": str(uuid4()), "x-ms-copy-status": "success"}
     node.copied = told | {
         "x-ms-copy-source": url.partition("?")[0],
@@ -149,7 +147,7 @@ def put_range(share: Share, parts: Parts, request: Request, source: Source) -> R
 
 def ranges(share: Share, parts: Parts, request: Request) -> Response:
     node = share.need(parts, directory=False, reads=True)
-    return list_ranges(node, request.headers.get("x-ms-range") or request.headers.get("Range") or "")
+    return list_ranges(node, request.headers.get("x-ms-range") or request.headers.get("Range") or "", request.query)
 
 
 def lease(share: Share, parts: Parts, request: Request) -> Response:
@@ -196,18 +194,21 @@ def rename(share: Share, parts: Parts, request: Request, source: Share, old: Par
     share.remove(old)
     share.put(parts, node)
     node.touch()
-    node.set_headers(request.headers, replace_content=False)
+    node.set_headers(request.headers)
     node.metadata = metadata(request.headers) or node.metadata
     return Response(200, node.headers())
 
 
-def replace(share: Share, parts: Parts, request: Request) -> None:
-    """Check that a file may be put here. :raises Refusal:"""
+def replace(share: Share, parts: Parts, request: Request) -> str:
+    """Check that a file may be put here; gives the lease of the one that is there, which stays. :raises Refusal:"""
     there = share.find(parts)
-    if there is not None:
-        there.bytes  # noqa: B018 - refuses a directory
-        there.check_writable()
-        check_lease(there, request)
+    if there is None:
+        return ""
+    if there.data is None:
+        raise Refusal(409, "ResourceTypeMismatch")
+    there.check_writable()
+    check_lease(there, request)
+    return there.lease
 
 
 def check_lease(node: Node, request: Request, header: str = "x-ms-lease-id") -> None:

@@ -148,7 +148,7 @@ class Front:
             if share.find(parts) is not None:
                 raise Refusal(409, "ResourceAlreadyExists")
             node = Node(parts[-1])
-            node.set_headers(request.headers, replace_content=False)
+            node.set_headers(request.headers)
             node.set_metadata(request.headers)
             share.put(parts, node)
             return Response(201, node.headers())
@@ -172,7 +172,7 @@ class Front:
                 if comp == "metadata":
                     node.set_metadata(request.headers)
                 else:
-                    node.set_headers(request.headers, replace_content=False)
+                    node.set_headers(request.headers)
                 return Response(200, node.headers())
         raise _unknown(request)
 

@@ -53,18 +53,23 @@ def list_directory(share: Share, path: str, node: Node, request: Mapping[str, st
     )
 
 
-def list_ranges(node: Node, asked: str) -> Response:
+def list_ranges(node: Node, asked: str, query: Mapping[str, str]) -> Response:
+    """All at once, or in pages if ``maxresults`` is given; the marker is the first byte of the next page."""
     data = node.bytes
     first, last = byte_range(asked) if asked else (0, None)
     if asked and first >= len(data):
         raise Refusal(416, "InvalidRange")
     end = len(data) if last is None else min(last + 1, len(data))
-    body = "".join(
-        f"<Range><Start>{max(a, first)}</Start><End>{min(b, end) - 1}</End></Range>"
-        for a, b in node.ranges
-        if a < end and b > first
-    )
-    answer = xml(f"{XML}<Ranges>{body}</Ranges>")
+    try:
+        first, most = max(first, int(query.get("marker") or 0)), int(query.get("maxresults") or len(node.ranges) + 1)
+    except ValueError:
+        raise Refusal(400, "InvalidQueryParameterValue") from None
+    if most < 1:
+        raise Refusal(400, "OutOfRangeQueryParameterValue", QueryParameterName="maxresults")
+    found = [(max(a, first), min(b, end) - 1) for a, b in node.ranges if a < end and b > first]
+    body = "".join(f"<Range><Start>{a}</Start><End>{b}</End></Range>" for a, b in found[:most])
+    following = f"<NextMarker>{found[most][0]}</NextMarker>" if len(found) > most else ""
+    answer = xml(f"{XML}<Ranges>{body}{following}</Ranges>")
     answer.headers |= {"ETag": node.etag, "Last-Modified": node.modified, "x-ms-content-length": str(len(data))}
     return answer
 

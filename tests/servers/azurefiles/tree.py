@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from urllib.parse import unquote, urlsplit
 
-from tests.servers.azurefiles.web import Refusal
+from tests.servers.azurefiles.web import Refusal, bad_header
 
 _ILLEGAL = re.compile(r'["\\:|<>*?\x00-\x1f]')
 _RESERVED = re.compile(r"(?:(?:LPT|COM)[1-9]|PRN|AUX|NUL|CON|CLOCK\$|\.\.?)", re.IGNORECASE)
@@ -102,10 +102,13 @@ class Node:
             said["x-ms-lease-duration"] = "infinite"
         return said
 
-    def set_headers(self, headers: Mapping[str, str], *, replace_content: bool) -> None:
+    def set_headers(
+        self, headers: Mapping[str, str], *, replace_content: bool = False, source: Node | None = None
+    ) -> None:
         """What a request says of it.
 
         :param replace_content: whether content headers that are not given are cleared, as Set File Properties does.
+        :param source: whose times and attributes ``source`` means, in a copy.
         """
         told = {name: headers[f"x-ms-content-{name}"] for name in CONTENT if headers.get(f"x-ms-content-{name}")}
         if headers.get("x-ms-cache-control"):
@@ -113,10 +116,14 @@ class Node:
         self.content = told if replace_content else self.content | told
         for part, name in TIMES.items():
             value = headers.get(f"x-ms-file-{part}-time", "preserve")
-            if value.lower() != "preserve":
-                setattr(self, name, moment() if value.lower() == "now" else value)
+            if value.lower() == "source" and source is not None:
+                setattr(self, name, getattr(source, name))
+            elif value.lower() != "preserve":
+                setattr(self, name, moment() if value.lower() == "now" else _checked(value, f"x-ms-file-{part}-time"))
         attributes = headers.get("x-ms-file-attributes", "preserve")
-        if attributes.lower() not in ("none", "preserve"):
+        if attributes.lower() == "source" and source is not None:
+            self.attributes = source.attributes
+        elif attributes.lower() not in ("none", "preserve"):
             self.attributes = attributes
 
     def set_metadata(self, headers: Mapping[str, str]) -> None:
@@ -137,6 +144,14 @@ class Node:
     def check_writable(self) -> None:
         if "readonly" in self.attributes.lower():
             raise Refusal(409, "ReadOnlyAttribute")
+
+
+def _checked(time: str, header: str) -> str:
+    try:
+        datetime.fromisoformat(time)
+    except ValueError:
+        raise bad_header(header, time) from None
+    return time
 
 
 def metadata(headers: Mapping[str, str]) -> dict[str, str]:
