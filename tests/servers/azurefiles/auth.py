@@ -94,7 +94,7 @@ class Guard:
         for entra in self.issuers:
             try:
                 principal, audience = entra.verify(token)
-            except (jwt.ExpiredSignatureError, jwt.InvalidSignatureError, jwt.DecodeError, KeyError) as error:
+            except (jwt.PyJWTError, KeyError) as error:
                 reason = "Lifetime" if isinstance(error, jwt.ExpiredSignatureError) else "Signature"
                 continue
             if audience.rstrip("/") not in (AUDIENCE, f"https://{self.account}.file.core.windows.net"):
