@@ -101,3 +101,4 @@ class Anonymous:
 Credential = (
     AccountKey | SasToken | RenewedSas | ServicePrincipal | Certificate | Identity | Login | AccessToken | Anonymous
 )
+CredentialTypes = tuple[type[Credential], ...]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar, Literal, Self
 
 from airflow_azureml_datastores.core.arm import ArmForm
-from airflow_azureml_datastores.core.credentials import Credential
+from airflow_azureml_datastores.core.credentials import Credential, CredentialTypes
 from airflow_azureml_datastores.core.store import FileStore
 from airflow_azureml_datastores.core.template import Templated, is_unrendered
 from airflow_azureml_datastores.errors import InvalidName, Unsupported
@@ -37,6 +37,8 @@ class Location(Templated, ABC):
     """Azure ML's name of the type, for example ``AzureBlob``."""
     service: ClassVar[Literal["blob", "dfs", "file"]] = "blob"
     """The storage service whose URL a connection's endpoint is to be."""
+    takes: ClassVar[CredentialTypes]
+    """The kinds of credential that :meth:`open` takes."""
 
     @abstractmethod
     def open(self, credential: Credential) -> FileStore:
@@ -56,6 +58,10 @@ class Location(Templated, ABC):
         :raises Unsupported: the type has no endpoint.
         """
         raise Unsupported(f"a datastore of type {self.type} has no service endpoint to set (got {endpoint!r}).")
+
+    def completed(self, registered: Location) -> Self:
+        """The same location, with what it leaves to the workspace as the one has it that is registered."""
+        return self
 
     def to_arm(self) -> ArmForm:
         """The location as an Azure ML workspace keeps it. :raises Unsupported: Azure ML cannot keep it."""
@@ -120,6 +126,10 @@ class Datastore(Templated):
             raise InvalidName(
                 f"the location of datastore {self.name!r} is a {type(self.location).__name__}, no Location."
             )
+
+    def completed(self, registered: Datastore) -> Self:
+        """The same datastore, with what its location leaves to the workspace as the registered one has it."""
+        return replace(self, location=self.location.completed(registered.location))
 
     @property
     def type(self) -> str:

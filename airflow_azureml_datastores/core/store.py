@@ -59,7 +59,10 @@ class Features:
     """What a kind of store can do beyond the mandatory calls.
 
     :param server_side_copy: ``copy`` works without the bytes passing through this process.
-    :param replace_directory: a whole folder can be made visible in one step.
+    :param replace_directory: a whole folder can be made visible in one step, whatever was there.
+    :param directories: folders are things of their own, which stay when they are empty and can be renamed in one step.
+    :param conditional_write: ``if_match`` of a write holds against those who write at the same moment; otherwise it is
+        only looked at before.
     :param any_name: ``a//b``, leading and trailing slashes are names like any other.
     :param case_sensitive: names that differ in case are different names.
     :param on_disk: objects are files of this machine, so that reading them takes no network of our own.
@@ -67,6 +70,8 @@ class Features:
 
     server_side_copy: bool = False
     replace_directory: bool = False
+    directories: bool = False
+    conditional_write: bool = True
     any_name: bool = False
     case_sensitive: bool = True
     on_disk: bool = False
@@ -89,6 +94,13 @@ class FileStore(ABC):
     @abstractmethod
     def check(self) -> None:
         """Make one cheap request to learn whether the location is there and the credential is let in."""
+
+    def create_if_missing(self) -> None:
+        """Make the location itself, such as the container, where it is missing.
+
+        :raises Unsupported: it is made elsewhere.
+        """
+        raise Unsupported(f"{self.url} cannot be made from here: create it where it is managed.")
 
     @abstractmethod
     def check_path(self, path: str) -> None:
@@ -160,6 +172,33 @@ class FileStore(ABC):
         """Make the folder ``staged`` appear at ``target`` in one step; what was at ``target`` is gone afterwards.
 
         Both without a trailing slash, ``staged`` holding at least one object. Only with ``features.replace_directory``.
+        """
+        raise NotImplementedError
+
+    def make_directory_like(self, path: str, model: str) -> bool:
+        """Make a folder in which files get the rights that they would get in the folder ``model``.
+
+        Both without a trailing slash; ``model`` need not be there. Only with ``features.directories``.
+
+        :returns: False if that cannot be had: the credential may not look at rights, or set them, or the folder is
+            there already, has other rights, and is not empty.
+        """
+        raise NotImplementedError
+
+    def rename_directory(self, source: str, target: str) -> None:
+        """Give a folder another name in one step, with all that is in it; the folders above ``target`` are made.
+
+        Both without a trailing slash. Only with ``features.directories``.
+
+        :raises PathNotFound: there is no folder ``source``.
+        :raises PathExists: there is something at ``target``, were it an empty folder.
+        """
+        raise NotImplementedError
+
+    def delete_directory(self, path: str) -> None:
+        """Delete a folder with all that is in it; one that is not there is no error.
+
+        Without a trailing slash. Only with ``features.directories``.
         """
         raise NotImplementedError
 

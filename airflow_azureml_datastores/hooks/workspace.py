@@ -228,10 +228,15 @@ class WorkspaceHook(BaseHook):
         """Find out whether a datastore's location is there and lets its credential in, with one request."""
         self.open(datastore).store.check()
 
-    def check_location(self, datastore: Datastore) -> None:
-        """Find out whether a location is there and lets its credential in, registered or not."""
+    def check_location(self, datastore: Datastore, *, create_if_not_exists: bool = False) -> None:
+        """Find out whether a location is there and lets its credential in, registered or not.
+
+        :param create_if_not_exists: make the container, share or folder where it is missing.
+        """
         location, credential = self._door(datastore)
         with location.open(credential) as store:
+            if create_if_not_exists:
+                store.create_if_missing()
             store.check()
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_azureml_datastores.core.datastore import Datastore, Location
 from airflow_azureml_datastores.core.template import flag
+from airflow_azureml_datastores.errors import InvalidInput
 from airflow_azureml_datastores.operators._base import WorkspaceOperator
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ class RegisterDatastoreOperator(WorkspaceOperator):
     :param tags: free labels.
     :param overwrite: re-point a name that is taken by another definition.
     :param make_default: also make it the workspace's default datastore.
+    :param create_if_not_exists: make the container, share or folder where it is missing.
     :param skip_validation: register without looking whether the location is there and lets the credential in.
     :param workspace_conn_id: id of the workspace's connection.
 
@@ -38,6 +40,7 @@ class RegisterDatastoreOperator(WorkspaceOperator):
         "tags",
         "overwrite",
         "make_default",
+        "create_if_not_exists",
         "skip_validation",
         "workspace_conn_id",
     )
@@ -52,6 +55,7 @@ class RegisterDatastoreOperator(WorkspaceOperator):
         tags: Mapping[str, str] | None = None,
         overwrite: bool = False,
         make_default: bool = False,
+        create_if_not_exists: bool = False,
         skip_validation: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -63,6 +67,7 @@ class RegisterDatastoreOperator(WorkspaceOperator):
         self.tags = tags
         self.overwrite = overwrite
         self.make_default = make_default
+        self.create_if_not_exists = create_if_not_exists
         self.skip_validation = skip_validation
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -70,10 +75,12 @@ class RegisterDatastoreOperator(WorkspaceOperator):
             self.datastore, self.location, self.credential_conn_id or None, self.description, dict(self.tags or {})
         )
         overwrite, make_default = flag("overwrite", self.overwrite), flag("make_default", self.make_default)
-        skip_validation = flag("skip_validation", self.skip_validation)
+        create = flag("create_if_not_exists", self.create_if_not_exists)
+        if create and flag("skip_validation", self.skip_validation):
+            raise InvalidInput("create_if_not_exists looks at the location; skip_validation=True says not to.")
         with self.workspace_hook() as hook:
-            if not skip_validation:
-                hook.check_location(record)
+            if not flag("skip_validation", self.skip_validation):
+                hook.check_location(record, create_if_not_exists=create)
             result = hook.register(record, overwrite=overwrite)
             if make_default:
                 hook.set_default(record.name)

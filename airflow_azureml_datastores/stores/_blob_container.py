@@ -97,6 +97,15 @@ class BlobContainer:
         if metadata.get("hdi_isfolder", "").lower() == "true":
             raise PathNotFound(f"{show(path)} in {self.url}: it is a directory, no file.")
 
+    def create(self) -> None:
+        """Make the container; one that is there is no error."""
+        with self.errors.translated():
+            try:
+                self._sdk.create_container()
+            except self.errors.upstream as error:
+                if code_of(error) != "ContainerAlreadyExists":
+                    raise
+
     def close(self) -> None:
         self._sdk.close()
 

@@ -10,7 +10,6 @@ versitygw#845), drops dots at the end of segments (azure-sdk-for-java#36674, Azu
 from __future__ import annotations
 
 import re
-from urllib.parse import urlsplit
 
 from airflow_azureml_datastores.core.paths import show
 from airflow_azureml_datastores.errors import InvalidName, UnsafePath
@@ -22,7 +21,6 @@ MAX_SEGMENTS = 254
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _NONCHARACTER = re.compile("[\ufffe\uffff]")
 
-_ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
 _CONTAINER = re.compile(r"(?=.{3,63}\Z)[a-z0-9]+(?:-[a-z0-9]+)*|\$(?:root|web|logs)")
 
 
@@ -45,12 +43,6 @@ def has_empty_segment(path: str) -> bool:
     unless it refuses them.
     """
     return "" in path.split("/")
-
-
-def check_account_name(name: str) -> None:
-    """:raises InvalidName: no storage account can have this name."""
-    if not isinstance(name, str) or not _ACCOUNT.fullmatch(name):
-        raise InvalidName(f"{name!r} is no storage account name: 3 to 24 lowercase letters and digits.")
 
 
 def check_container_name(name: str) -> None:
@@ -93,25 +85,3 @@ def _surrogates(text: str) -> bool:
     except UnicodeEncodeError:
         return True
     return False
-
-
-def account_of(url: str) -> str | None:
-    """The storage account that a Blob service's URL is of; None where it doesn't say, as with a custom domain.
-
-    It is the host's first label (``contoso.blob.core.windows.net``), or the path's first segment where the host is an
-    address, as emulators have it (``http://127.0.0.1:10000/devstoreaccount1``).
-    """
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    if re.match(r"[^.]+\.(?:[^.]+\.)?blob\.", host):
-        return host.partition(".")[0].removesuffix("-secondary")
-    if host == "localhost" or re.fullmatch(r"[\d.]+|[\da-f:]*:[\da-f:]*", host):
-        return parts.path.strip("/").partition("/")[0] or None
-    return None
-
-
-def domain_of(url: str) -> str:
-    """The cloud's domain in a Blob service's URL; that of the public cloud where the URL doesn't say."""
-    host = urlsplit(url).hostname or ""
-    found = re.match(r"[^.]+\.(?:[^.]+\.)?blob\.(.+)", host)
-    return found[1] if found else "core.windows.net"

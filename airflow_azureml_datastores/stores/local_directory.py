@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 from airflow_azureml_datastores.core.arm import ArmConnection, ArmForm
-from airflow_azureml_datastores.core.credentials import Anonymous, Credential, Identity
+from airflow_azureml_datastores.core.credentials import Anonymous, Credential, CredentialTypes, Identity
 from airflow_azureml_datastores.core.datastore import Location
 from airflow_azureml_datastores.core.paths import show
 from airflow_azureml_datastores.core.store import Features, FileStore, ObjectInfo
@@ -52,6 +52,7 @@ class LocalDirectory(Location):
     """
 
     type: ClassVar[str] = "LocalDirectory"
+    takes: ClassVar[CredentialTypes] = (Anonymous, Identity)
     path: str
 
     def check(self) -> None:
@@ -59,7 +60,7 @@ class LocalDirectory(Location):
             raise InvalidInput(f"the path of a LocalDirectory is the absolute path of a folder, not {self.path!r}.")
 
     def open(self, credential: Credential) -> LocalDirectoryStore:
-        if not isinstance(credential, Anonymous | Identity):
+        if not isinstance(credential, self.takes):
             raise InvalidConnection(
                 f"a LocalDirectory takes no credential, the operating system decides who may use {self.path!r}; "
                 f"leave the connection out (got {type(credential).__name__})."
@@ -153,6 +154,9 @@ class LocalDirectoryStore(FileStore):
         with self._errors("listing", ""):
             self._tree.check_root()
             os.scandir(self._tree.root).close()
+
+    def create_if_missing(self) -> None:
+        LocalDirectory(self._tree.root).create()
 
     def check_path(self, path: str) -> None:
         self._tree.check_name(path)

@@ -30,8 +30,6 @@ from airflow_azureml_datastores.workspaces._arm_shelf import (
 
 # What every type has: it says nothing of where the data is.
 _COMMON = frozenset({"credentials", "datastoreType", "description", "isDefault", "properties", "tags"})
-# Where the storage account is in ARM: of no use for another account.
-_OF_ACCOUNT = frozenset({"resourceGroup", "subscriptionId"})
 _CONN_ID = f"{PREFIX}credential_conn_id"
 
 
@@ -223,8 +221,5 @@ def _not_understood(datastore: Datastore, kept: Kept | None) -> dict[str, Any]:
     """What the one before has that is neither common nor its location's, where that still means the same."""
     if kept is None or kept.datastore.type != datastore.type or isinstance(kept.datastore.location, UnknownLocation):
         return {}
-    form = _form(kept.datastore)
-    dropped = _COMMON | set(form.properties)
-    if form.properties.get("accountName") != _form(datastore).properties.get("accountName"):
-        dropped |= _OF_ACCOUNT
+    dropped = _COMMON | set(_form(kept.datastore).properties)
     return {name: value for name, value in kept.properties.items() if name not in dropped}

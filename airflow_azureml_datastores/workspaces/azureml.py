@@ -141,7 +141,8 @@ class AzureMLWorkspace:
         kept = self._look(datastore.name)
         if kept is None:
             return self._create(shelf, datastore, credential)
-        registered = definition_of(kept.datastore)
+        datastore = datastore.completed(kept.datastore)
+        registered, asked = definition_of(kept.datastore), definition_of(datastore)
         same = registered == asked
         if not same and not overwrite:
             raise DatastoreExists(

@@ -103,6 +103,7 @@ class LocalWorkspace:
                 _insert(transaction, datastore.name, asked)
                 return "created"
             registered = definition_of(_datastore(rows[0]))
+            asked = definition_of(datastore.completed(_datastore(rows[0])))
             if registered == asked:
                 return "unchanged"
             if not overwrite:

@@ -8,6 +8,7 @@ from threading import Barrier
 from typing import TypeVar
 
 from airflow_azureml_datastores.core.store import FileStore
+from airflow_azureml_datastores.errors import DatastoresError
 
 MIB = 1 << 20
 
@@ -47,3 +48,15 @@ def at_once(calls: Sequence[Callable[[], T]]) -> list[T]:
 
     with ThreadPoolExecutor(len(calls)) as pool:
         return [done.result() for done in [pool.submit(run, call) for call in calls]]
+
+
+def attempt(call: Callable[[], T]) -> Callable[[], T | DatastoresError]:
+    """The call's result, or the error of ours that it raised."""
+
+    def made() -> T | DatastoresError:
+        try:
+            return call()
+        except DatastoresError as error:
+            return error
+
+    return made

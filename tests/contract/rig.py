@@ -46,6 +46,11 @@ class Rig(Protocol):
         """A store on a container (share, folder) named MISSING that does not exist."""
         ...
 
+    def absent_store(self) -> AbstractContextManager[FileStore]:
+        """A store on a container (share, folder) that does not exist, under a name of its own; gone afterwards, if it
+        was made. Not called where ``create_if_missing`` is Unsupported."""
+        ...
+
 
 def find_rigs() -> list[type[Rig]]:
     """Every rig of every ``rigs_*.py`` beside this file."""

@@ -39,6 +39,11 @@ class AzureBlobRig:
         with self._open(MISSING) as store:
             yield store
 
+    @contextmanager
+    def absent_store(self) -> Iterator[FileStore]:
+        with self._service.container(make=False) as name, self._open(name) as store:
+            yield store
+
     def _open(self, container: str) -> FileStore:
         service = self._service
         return AzureBlob(service.account, container, endpoint=service.url).open(AccountKey(service.key))

@@ -36,5 +36,10 @@ class LocalDirectoryRig:
         with TemporaryDirectory() as parent, LocalDirectory(str(Path(parent, MISSING))).open(Anonymous()) as store:
             yield store
 
+    @contextmanager
+    def absent_store(self) -> Iterator[FileStore]:
+        with TemporaryDirectory() as parent, LocalDirectory(str(Path(parent, "a", "b"))).open(Anonymous()) as store:
+            yield store
+
 
 RIGS = [LocalDirectoryRig]

@@ -6,12 +6,13 @@ import hashlib
 import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
 from airflow_azureml_datastores.core.store import FileStore
 from airflow_azureml_datastores.errors import Changed, PathExists, PathNotFound
-from tests.contract.helpers import MIB, fill, get, paths, put
+from tests.contract.helpers import MIB, at_once, attempt, fill, get, paths, put
 from tests.contract.rig import Rig
 
 
@@ -147,3 +148,68 @@ class TestReplaceDirectory:
                 seen.add(found[0])
             replacing.result()
         assert len(seen) == 2
+
+
+class TestDirectories:
+    @pytest.fixture(autouse=True)
+    def _can(self, store: FileStore) -> None:
+        if not store.features.directories:
+            pytest.skip("the store has no folders of their own")
+
+    def test_rename(self, store: FileStore) -> None:
+        etags = {name: put(store, f"old/{name}", name.encode()) for name in ("a", "sub/b", "sub/deep/ü")}
+        fill(store, ["old-beside", "oldest/a"])
+        store.rename_directory("old", "some/where/new")
+        assert {info.path: info.etag for info in store.list("some/")} == {
+            f"some/where/new/{name}": etag for name, etag in etags.items()
+        }
+        assert paths(store, "old") == ["old-beside", "oldest/a"]
+        assert get(store, "some/where/new/sub/b") == b"sub/b"
+
+    def test_old_name_is_free(self, store: FileStore) -> None:
+        fill(store, ["a/x"])
+        store.rename_directory("a", "b")
+        put(store, "a/y")
+        assert paths(store) == ["a/y", "b/x"]
+
+    def test_nothing_is_replaced(self, store: FileStore) -> None:
+        fill(store, ["source/a", "folder/b", "file", "emptied/x"])
+        store.delete("emptied/x")
+        for target in ("folder", "file", "emptied"):
+            with pytest.raises(PathExists, match=target):
+                store.rename_directory("source", target)
+        assert paths(store) == ["file", "folder/b", "source/a"]
+
+    def test_of_nothing(self, store: FileStore) -> None:
+        fill(store, ["file"])
+        for source in ("missing", "file"):
+            with pytest.raises(PathNotFound, match=source):
+                store.rename_directory(source, "target")
+        assert paths(store) == ["file"]
+
+    def test_one_of_many_wins(self, store: FileStore) -> None:
+        fill(store, [f"source{n}/{n}" for n in range(6)])
+        outcomes = at_once([attempt(partial(store.rename_directory, f"source{n}", "target")) for n in range(6)])
+        (winner,) = (n for n, outcome in enumerate(outcomes) if outcome is None)
+        assert {type(outcome) for outcome in outcomes if outcome is not None} == {PathExists}
+        assert paths(store, "target") == [f"target/{winner}"]
+        assert len(paths(store)) == 6
+
+    def test_delete(self, store: FileStore) -> None:
+        fill(store, ["a/x", "a/sub/y", "a/sub/deep/z", "a-beside", "ab/c"])
+        store.delete_directory("a")
+        assert paths(store) == ["a-beside", "ab/c"]
+        store.delete_directory("a")
+        store.delete_directory("never/was")
+        put(store, "a", b"a file now")
+        assert paths(store) == ["a", "a-beside", "ab/c"]
+
+    def test_make_is_for_files_and_later(self, store: FileStore) -> None:
+        fill(store, ["model/x"])
+        assert store.make_directory_like("staged/here", "model")
+        assert store.make_directory_like("staged/here", "model")
+        assert store.make_directory_like("staged/for/what/is/not/there", "not/there/yet")
+        put(store, "staged/here/a/b")
+        assert paths(store, "staged/") == ["staged/here/a/b"]
+        store.rename_directory("staged/here", "published")
+        assert paths(store) == ["model/x", "published/a/b"]

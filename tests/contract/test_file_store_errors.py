@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from airflow_azureml_datastores.core.store import FileStore
-from airflow_azureml_datastores.errors import ContainerNotFound, DatastoresError
+from airflow_azureml_datastores.errors import ContainerNotFound, DatastoresError, Unsupported
 from tests.contract.helpers import get, put
 from tests.contract.rig import MISSING, Rig
 
@@ -91,3 +91,17 @@ def chain(error: BaseException | None) -> list[str]:
         texts += [str(error), repr(error)]
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return texts
+
+
+def test_create_if_missing(rig: Rig, store: FileStore) -> None:
+    """Where it can be made from here at all; one that is there stays as it is."""
+    put(store, "a")
+    try:
+        store.create_if_missing()
+    except Unsupported:
+        pytest.skip("it is made elsewhere")
+    assert get(store, "a") == b"x"
+    with rig.absent_store() as missing:
+        missing.create_if_missing()
+        put(missing, "b")
+        assert get(missing, "b") == b"x"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 
 import pytest
 
 from airflow_azureml_datastores.core.store import FileStore
 from airflow_azureml_datastores.errors import Changed, DatastoresError, PathExists, Unavailable
-from tests.contract.helpers import MIB, at_once, get, paths, put
+from tests.contract.helpers import MIB, at_once, attempt, get, paths, put
 
 
 def test_etag_is_the_one_that_is_seen(store: FileStore) -> None:
@@ -175,18 +175,6 @@ def test_big_creators_at_once(store: FileStore) -> None:
     )
     (winner,) = (name for name, outcome in enumerate(outcomes) if isinstance(outcome, str))
     assert get(store, "a") == bytes([winner]) * (9 * MIB)
-
-
-def attempt(call: Callable[[], str]) -> Callable[[], str | DatastoresError]:
-    """The call's result, or the error of ours that it raised."""
-
-    def made() -> str | DatastoresError:
-        try:
-            return call()
-        except DatastoresError as error:
-            return error
-
-    return made
 
 
 @pytest.mark.parametrize("size", [0, 10, 20 * MIB])

@@ -183,3 +183,14 @@ def test_a_missing_connection_is_named_with_the_remedy(run: Runner) -> None:
     assert run(ListDatastoresOperator, workspace_conn_id="nowhere").state == "failed"
     assert "there is no connection 'nowhere', which the workspace needs" in run.log
     assert "airflow connections add nowhere --conn-type azureml_local_workspace" in run.log
+
+
+def test_create_if_not_exists(run: Runner, workspace: WorkspaceHook, tmp_path: Path) -> None:
+    missing = tmp_path / "not" / "there"
+    assert register(run, LocalDirectory(str(missing))).state == "failed"
+    assert "does not exist" in run.log
+    assert register(run, LocalDirectory(str(missing)), create_if_not_exists=True).state == "success"
+    assert missing.is_dir()
+    contradiction = register(run, LocalDirectory(str(missing)), create_if_not_exists="True", skip_validation="True")
+    assert contradiction.state == "failed"
+    assert "skip_validation=True says not to" in run.log

@@ -42,18 +42,23 @@ class BlobService:
     key: str = field(default=KEY, repr=False)
 
     @contextmanager
-    def container(self) -> Iterator[str]:
-        """The name of a new, empty container; deleted afterwards."""
+    def container(self, *, make: bool = True) -> Iterator[str]:
+        """The name of a new, empty container; deleted afterwards.
+
+        :param make: whether to make it, or leave that to the test.
+        """
         from azure.core.credentials import AzureNamedKeyCredential
         from azure.storage.blob import ContainerClient
 
         name = f"test-{uuid4().hex}"
         with ContainerClient(self.url, name, credential=AzureNamedKeyCredential(self.account, self.key)) as client:
-            client.create_container()
+            if make:
+                client.create_container()
             try:
                 yield name
             finally:
-                client.delete_container()
+                if make or client.exists():
+                    client.delete_container()
 
 
 def cache_folder() -> Path:

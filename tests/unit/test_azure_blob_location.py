@@ -7,7 +7,8 @@ import pytest
 from airflow_azureml_datastores.core.credentials import Login
 from airflow_azureml_datastores.errors import InvalidConnection, InvalidName, UnsafePath
 from airflow_azureml_datastores.stores import make_location
-from airflow_azureml_datastores.stores._blob_names import account_of, can_start_a_name, check_blob_name
+from airflow_azureml_datastores.stores._blob_names import can_start_a_name, check_blob_name
+from airflow_azureml_datastores.stores._storage_account import account_of
 from airflow_azureml_datastores.stores.azure_blob import AzureBlob
 
 LOCAL = "http://127.0.0.1:10000/devstoreaccount1"

@@ -208,7 +208,7 @@ class TestWhatIsNotUnderstood:
 
     def test_another_account_is_elsewhere(self) -> None:
         kept = self.read()
-        moved = Datastore("string", AzureBlob("other", "string"))
+        moved = Datastore("string", AzureBlob("other", "string")).completed(kept.datastore)
         written = datastores.encode(moved, kept, KEY)["properties"]
         assert {name: written[name] for name in self.KEPT} == self.KEPT
         assert not set(self.OF_ACCOUNT) & set(written)
