@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from airflow_azureml_datastores.core.data_asset import DataAsset
     from airflow_azureml_datastores.core.datastore import Datastore
     from airflow_azureml_datastores.core.experiment import Input, Output
+    from airflow_azureml_datastores.stores.adls_gen2 import AzureDataLakeGen2
     from airflow_azureml_datastores.stores.azure_blob import AzureBlob
     from airflow_azureml_datastores.stores.local_directory import LocalDirectory
+    from airflow_azureml_datastores.stores.one_lake import OneLake
 
 _PUBLIC = {
     "DataAsset": "core.data_asset",
@@ -23,10 +25,22 @@ _PUBLIC = {
     "Input": "core.experiment",
     "Output": "core.experiment",
     "AzureBlob": "stores.azure_blob",
+    "AzureDataLakeGen2": "stores.adls_gen2",
     "LocalDirectory": "stores.local_directory",
+    "OneLake": "stores.one_lake",
 }
 
-__all__ = ["AzureBlob", "DataAsset", "Datastore", "Input", "LocalDirectory", "Output", "__version__"]
+__all__ = [
+    "AzureBlob",
+    "AzureDataLakeGen2",
+    "DataAsset",
+    "Datastore",
+    "Input",
+    "LocalDirectory",
+    "OneLake",
+    "Output",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -295,7 +295,7 @@ class WritableFolder(MountedFolder):
         found = list(store.list(source))
         if found and store.features.replace_directory:
             store.replace_directory(source[:-1], target[:-1])
-        else:
+        elif not found or not self._renamed(source[:-1], target[:-1]):
             self._copy_all(found, source, target)
             delete_all(store, [info.path for info in found])
         self._live.move(old, new)
@@ -306,6 +306,17 @@ class WritableFolder(MountedFolder):
                 self._files.pop(file.name, None)
                 self._files[name] = file
                 file.moved(name, info)
+
+    def _renamed(self, source: str, target: str) -> bool:
+        """Whether the store could rename the folder; an empty one in the way is not put out of it."""
+        store = self._room.store
+        if not store.features.directories:
+            return False
+        try:
+            store.rename_directory(source, target)
+        except PathExists:
+            return False
+        return True
 
     def _check_empty(self, path: str) -> None:
         """:raises OSError: there is something in the folder, if there is one."""

@@ -17,6 +17,13 @@ from airflow_azureml_datastores.errors import InvalidName, Unsupported
 # ARM's rule for a datastore's name (Microsoft.MachineLearningServices/workspaces/datastores).
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9\-_]{0,254}")
 
+RETIRED = {
+    # https://learn.microsoft.com/azure/data-lake-store/
+    "AzureDataLakeGen1": "Azure Data Lake Storage Gen1 was retired on 2024-02-29. Move the data to Gen2, and register "
+    "that as an AzureDataLakeGen2.",
+}
+"""Types of Azure ML whose service is gone -> why, and the way on."""
+
 BUILT_IN = ("workspaceblobstore", "workspacefilestore")
 
 
@@ -51,6 +58,11 @@ class Location(Templated, ABC):
     @abstractmethod
     def url(self) -> str:
         """The location as people write it; never with a secret."""
+
+    @classmethod
+    def default_endpoint(cls) -> str:
+        """Where the type's service is unless the location says otherwise, for people; "" if there is no such place."""
+        return ""
 
     def redirected(self, endpoint: str) -> Location:
         """The same location reached at another service endpoint, as a credential's connection may ask.
@@ -93,6 +105,10 @@ class UnknownLocation(Location):
     values: Mapping[str, Any] = field(default_factory=dict)
 
     def open(self, credential: Credential) -> FileStore:
+        if self.unknown_type in RETIRED:
+            raise Unsupported(
+                f"datastores of type {self.unknown_type} cannot be opened any more: {RETIRED[self.unknown_type]}"
+            )
         raise Unsupported(
             f"datastores of type {self.unknown_type!r} are not known to this version of airflow-azureml-datastores."
         )

@@ -1,6 +1,20 @@
 """Hooks: the only place that reads Airflow connections."""
 
-from airflow_azureml_datastores.hooks.datastore import AzureBlobHook, DatastoreHook, LocalDirectoryHook
+from airflow_azureml_datastores.hooks.datastore import (
+    AzureBlobHook,
+    AzureDataLakeGen2Hook,
+    DatastoreHook,
+    LocalDirectoryHook,
+    OneLakeHook,
+)
 from airflow_azureml_datastores.hooks.workspace import LocalWorkspaceHook, WorkspaceHook
 
-__all__ = ["AzureBlobHook", "DatastoreHook", "LocalDirectoryHook", "LocalWorkspaceHook", "WorkspaceHook"]
+__all__ = [
+    "AzureBlobHook",
+    "AzureDataLakeGen2Hook",
+    "DatastoreHook",
+    "LocalDirectoryHook",
+    "LocalWorkspaceHook",
+    "OneLakeHook",
+    "WorkspaceHook",
+]

@@ -47,7 +47,8 @@ Common to all types:
 - A plain "extra" has no field of its own in Airflow's form: it goes into *Extra Fields JSON*. Airflow itself does not
   hide the extra `account_key` from those who may read connections; the password field is the better place for a key.
 
-Connections of type `azure_data_lake` are for Data Lake Storage Gen1, which is retired; they are refused.
+Connections of type `azure_data_lake` were made for Data Lake Storage Gen1, which is retired; their clients open Gen2 as
+well. The store that they name is not looked at.
 """
 
 

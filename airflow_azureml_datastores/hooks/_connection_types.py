@@ -134,6 +134,23 @@ _ADLS = ConnectionType(
     (Field("account_url"), Field("host", "ADLS Gen2 Account Name")),
 )
 
+# Gen1 is gone, but its connections hold applications and identities that open Gen2 as well. Its account is another one.
+_GEN1 = ConnectionType(
+    "azure_data_lake",
+    "Azure Data Lake",
+    (
+        _ASKED_IDENTITY,
+        _service_principal(
+            "tenant_id",
+            _CLOUD,
+            tenant_id=Field("tenant", "Azure Tenant ID"),
+            client_id=Field("login", "Azure Client ID"),
+            client_secret=Field("password", "Azure Client Secret"),
+        ),
+        _IDENTITY,
+    ),
+)
+
 _FILE_SHARE = ConnectionType(
     "azure_fileshare",
     "Azure FileShare",
@@ -246,10 +263,5 @@ WORKSPACE_NAME = Field("workspace_name", "Workspace name")
 RESOURCE_MANAGER = Field("host", "Resource Manager URL")
 
 CONNECTION_TYPES: Mapping[str, ConnectionType] = {
-    found.conn_type: found for found in (_WASB, _ADLS, _FILE_SHARE, _AZURE, _GENERIC, _WORKSPACE)
-}
-
-RETIRED = {
-    "azure_data_lake": "Azure Data Lake Storage Gen1, which was retired on 2024-02-29; move the data to Gen2 and use a "
-    "connection of type 'adls'"
+    found.conn_type: found for found in (_WASB, _ADLS, _GEN1, _FILE_SHARE, _AZURE, _GENERIC, _WORKSPACE)
 }

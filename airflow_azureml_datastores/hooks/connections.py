@@ -24,7 +24,7 @@ from airflow_azureml_datastores.core.credentials import (
 from airflow_azureml_datastores.errors import InvalidConnection
 from airflow_azureml_datastores.hooks import _ways
 from airflow_azureml_datastores.hooks._connection_fields import ConnectionLike, Field, Filled
-from airflow_azureml_datastores.hooks._connection_types import CONNECTION_TYPES, RETIRED, ConnectionType, Way
+from airflow_azureml_datastores.hooks._connection_types import CONNECTION_TYPES, ConnectionType, Way
 from airflow_azureml_datastores.hooks._ways import Access, InvalidField, Service
 
 __all__ = ["CONNECTION_TYPES", "Access", "ConnectionType", "Field", "Service", "Way", "access_of", "secrets_of"]
@@ -56,8 +56,6 @@ def access_of(connection: ConnectionLike, service: Service = "blob") -> Access:
 
 def _declared(connection: ConnectionLike) -> ConnectionType:
     conn_type = connection.conn_type or ""
-    if conn_type in RETIRED:
-        raise InvalidConnection(f"connection {connection.conn_id!r} is for {RETIRED[conn_type]}.")
     if conn_type not in CONNECTION_TYPES:
         raise InvalidConnection(
             f"connection {connection.conn_id!r} has type {conn_type!r}, which gives no credential for a datastore; "

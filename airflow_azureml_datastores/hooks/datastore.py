@@ -208,6 +208,18 @@ class AzureBlobHook(DatastoreHook):
     datastore_type = "AzureBlob"
 
 
+class AzureDataLakeGen2Hook(DatastoreHook):
+    """The files of a datastore of type ``AzureDataLakeGen2``."""
+
+    datastore_type = "AzureDataLakeGen2"
+
+
+class OneLakeHook(DatastoreHook):
+    """The files of a datastore of type ``OneLake``."""
+
+    datastore_type = "OneLake"
+
+
 class LocalDirectoryHook(DatastoreHook):
     """The files of a datastore of type ``LocalDirectory``."""
 

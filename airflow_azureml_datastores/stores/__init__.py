@@ -12,6 +12,8 @@ from airflow_azureml_datastores.errors import InvalidInput
 
 LOCATIONS: dict[str, str] = {
     "AzureBlob": "azure_blob:AzureBlob",
+    "AzureDataLakeGen2": "adls_gen2:AzureDataLakeGen2",
+    "OneLake": "one_lake:OneLake",
     "LocalDirectory": "local_directory:LocalDirectory",
 }
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
-import hmac
 import os
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import formatdate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
@@ -29,6 +26,7 @@ from airflow_azureml_datastores.core.credentials import (
     ServicePrincipal,
 )
 from airflow_azureml_datastores.errors import InvalidConnection
+from airflow_azureml_datastores.stores._azure_requests import shared_key_policy
 from airflow_azureml_datastores.stores._renewed_sas import CurrentSas, expiry_of, sas_transport, tidy_sas
 from airflow_azureml_datastores.stores._token_credential import token_credential
 
@@ -173,6 +171,13 @@ class AzureAccess:
         return token
 
     @property
+    def sas_token(self) -> str | None:
+        """The shared access signature that is valid now; None if it is another kind of credential."""
+        if isinstance(self.credential, SasToken):
+            return self.credential.token
+        return self.sas.token() if self.sas is not None else None
+
+    @property
     def token_credential(self) -> TokenCredential:
         """:raises TypeError: the credential is none that makes tokens."""
         if self.sdk is None or not hasattr(self.sdk, "get_token"):
@@ -247,32 +252,3 @@ def _sdk_credential(
             return token_credential(credential)
         case _:
             return None
-
-
-def shared_key_policy(account_name: str, key: str) -> Any:
-    """Sign requests without a body with the account's key.
-
-    https://learn.microsoft.com/rest/api/storageservices/authorize-with-shared-key
-    """
-    from azure.core.pipeline.policies import SansIOHTTPPolicy
-
-    class SharedKeyPolicy(SansIOHTTPPolicy[Any, Any]):
-        def on_request(self, request: PipelineRequest[Any]) -> None:
-            http = request.http_request
-            http.headers["x-ms-date"] = formatdate(usegmt=True)
-            parts = urlsplit(http.url)
-            named = sorted((n.lower(), v) for n, v in http.headers.items() if n.lower().startswith("x-ms-"))
-            query = sorted((n.lower(), v) for n, v in parse_qsl(parts.query, keep_blank_values=True))
-            text = "\n".join(
-                [
-                    http.method,
-                    *[""] * 11,  # headers that only requests with a body, a range or a condition have
-                    *(f"{name}:{value}" for name, value in named),
-                    f"/{account_name}{parts.path}",
-                    *(f"{name}:{value}" for name, value in query),
-                ]
-            )
-            signature = hmac.new(base64.b64decode(key), text.encode(), hashlib.sha256).digest()
-            http.headers["Authorization"] = f"SharedKey {account_name}:{base64.b64encode(signature).decode()}"
-
-    return SharedKeyPolicy()

@@ -48,23 +48,39 @@ CODES: Mapping[str, type[DatastoresError]] = {
     "ContainerBeingDeleted": ContainerNotFound,
     "ContainerDisabled": AccessDenied,
     "ContainerNotFound": ContainerNotFound,
+    "DestinationPathIsBeingDeleted": Unavailable,
+    "DirectoryIsNotEmpty": Conflict,
+    "DirectoryNotEmpty": Conflict,
+    "FilesystemBeingDeleted": ContainerNotFound,
+    "FilesystemNotFound": ContainerNotFound,
     "InsufficientAccountPermissions": AccessDenied,
     "InternalError": Unavailable,
     "InvalidAuthenticationInfo": AccessDenied,
     "InvalidBlobOrBlock": Changed,
     "InvalidBlobType": Unsupported,
     "InvalidBlockList": Changed,
+    "InvalidDestinationPath": UnsafePath,
+    "InvalidRenameSourcePath": UnsafePath,
     "InvalidResourceName": UnsafePath,
+    "InvalidSourceOrDestinationResourceType": PathExists,
     "InvalidUri": UnsafePath,
     "KeyBasedAuthenticationNotPermitted": AccessDenied,
     "LeaseIdMissing": Conflict,
     "NoAuthenticationInformation": AccessDenied,
+    "OperationNotAllowedOnThePath": UnsafePath,
     "OperationTimedOut": Unavailable,
     "OutOfRangeInput": UnsafePath,
+    "PathAlreadyExists": PathExists,
+    "PathConflict": UnsafePath,
+    "PathNotFound": PathNotFound,
     "PublicAccessNotPermitted": AccessDenied,
+    "RenameDestinationParentPathNotFound": PathNotFound,
+    "ResourceTypeMismatch": UnsafePath,
     "ServerBusy": Unavailable,
     "SnapshotsPresent": Conflict,
     "SourceConditionNotMet": Changed,
+    "SourcePathIsBeingDeleted": PathNotFound,
+    "SourcePathNotFound": PathNotFound,
     "TargetConditionNotMet": Changed,
     "UnauthorizedBlobOverwrite": AccessDenied,
 }
@@ -143,6 +159,7 @@ _REMEDIES = {
     "identity (service principal, managed or workload identity).",
     "LeaseIdMissing": "Somebody holds a lease on it.",
     "NoAuthenticationInformation": "It is not public: give a credential.",
+    "OperationNotAllowedOnThePath": "Fabric manages it: data goes below the item's folders, such as Files.",
     "PublicAccessNotPermitted": "It is not public: give a credential.",
     "ResourceNotFound": "To those who may not read it, too, it looks as if it were not there.",
     "SnapshotsPresent": "It has snapshots: delete them first.",
@@ -239,11 +256,15 @@ class AzureErrors:
         :param path: the object that the call was about; None if it was about the container.
         """
         ours, code = class_of(error, of_path=path is not None), code_of(error)
-        subject = self._place if path is None or ours is ContainerNotFound else f"{show(path)} in {self._place}"
+        subject = self._place if path is None or ours is ContainerNotFound else self.subject(path)
         parts = [f"{subject}: {self._happened(ours, error)}{in_brackets(code, status_of(error))}."]
         if code in _REMEDIES:
             parts.append(_REMEDIES[code])
         return ours(" ".join(parts))
+
+    def subject(self, path: str) -> str:
+        """How messages call an object."""
+        return f"{show(path)} in {self._place}"
 
     @contextmanager
     def translated(self, path: str | None = None) -> Iterator[None]:

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote, urlsplit
 
 from airflow_azureml_datastores.core.paths import show
 from airflow_azureml_datastores.errors import AccessDenied, DatastoresError, PathNotFound, Unavailable, UnsafePath
 from airflow_azureml_datastores.stores._azure import AzureAccess, Patience, describe
 from airflow_azureml_datastores.stores._azure_errors import CODES, AzureErrors, class_of, code_of
-from airflow_azureml_datastores.stores._blob_listing import BlobListing
+from airflow_azureml_datastores.stores._blob_listing import PAGE, BlobListing, Page
 from airflow_azureml_datastores.stores._blob_names import check_blob_name, has_empty_segment
 
 if TYPE_CHECKING:
     from azure.storage.blob import BlobClient
     from obstore.store import AzureConfig, AzureStore
+
+T = TypeVar("T")
 
 PART = 8 << 20
 """Bytes up to which a blob travels in one request; blocks of larger ones have as many."""
@@ -35,14 +38,26 @@ class BlobContainer:
     again through the SDK, which knows the service's codes, pauses as the service asks, and has the retries.
 
     :param account_url: of the account's Blob service, without a trailing slash.
+    :param root: what all names are prefixed with in the container; empty, or ends with a slash.
+    :param shown: how messages call the container; None is its URL.
     """
 
-    def __init__(self, account_url: str, name: str, access: AzureAccess, patience: Patience) -> None:
+    def __init__(
+        self,
+        account_url: str,
+        name: str,
+        access: AzureAccess,
+        patience: Patience,
+        *,
+        root: str = "",
+        shown: str | None = None,
+    ) -> None:
         from azure.storage.blob import ContainerClient
 
         self.account_url = account_url
         self.name = name
-        self.url = f"{account_url}/{name}"
+        self.root = root
+        self.url = shown or f"{account_url}/{name}"
         self.access = access
         self.errors = AzureErrors(self.url, lambda: describe(access.credential))
         self._patience = patience
@@ -55,7 +70,7 @@ class BlobContainer:
             transport=self._transport,
             logger=_requests_log(),
         )
-        self.listing = BlobListing(
+        self._listing = BlobListing(
             f"{account_url}/{quote(name)}", [patience.retry_policy(), *access.auth_policies()], self._transport
         )
 
@@ -67,7 +82,24 @@ class BlobContainer:
 
     def blob(self, path: str) -> BlobClient:
         """The SDK's client of one blob, whose name has been checked. Making one costs more than a call of obstore."""
-        return self._sdk.get_blob_client(path)
+        return self._sdk.get_blob_client(self.root + path)
+
+    def blob_url(self, path: str) -> str:
+        """Where a blob is, without what lets somebody in."""
+        return f"{self.account_url}/{quote(self.name)}/{quote(self.root + path, safe='~/')}"
+
+    def pages(self, prefix: str, *, size: int = PAGE) -> Iterator[Page]:
+        """Yield page after page of a listing, each asked for when it is wanted. Raises azure-core's errors."""
+        pages = self._listing.pages(self.root + prefix, size=size)
+        if not self.root:
+            yield from pages
+            return
+        for page in pages:
+            yield Page([replace(b, path=b.path.removeprefix(self.root)) for b in page.blobs], page.next_marker)
+
+    def in_free_place(self, path: str, write: Callable[[], T]) -> T:
+        """Write a blob, where something may be in the way that can be put out of it."""
+        return write()
 
     def fast(self, path: str) -> AzureStore | None:
         """Obstore's client; None where it may not be used.
@@ -126,6 +158,7 @@ class BlobContainer:
         options["allow_http"] = urlsplit(self.account_url).scheme == "http"
         return AzureStore(
             self.name,
+            prefix=self.root.rstrip("/") or None,
             config=config,
             client_options=options,
             retry_config={"max_retries": 0},
@@ -141,7 +174,7 @@ class BlobContainer:
             except self.errors.upstream as error:
                 if class_of(error, of_path=False) is not AccessDenied:
                     raise
-            next(self.listing.pages("", size=1))  # denied here too, the credential is the trouble and not the name
+            next(self.pages("", size=1))  # denied here too, the credential is the trouble and not the name
             return False
 
 

@@ -9,10 +9,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import quote
 from uuid import uuid4
 
-from airflow_azureml_datastores.core.credentials import AccountKey, Anonymous, SasToken
+from airflow_azureml_datastores.core.credentials import AccountKey, Anonymous
 from airflow_azureml_datastores.core.paths import show
 from airflow_azureml_datastores.core.store import ObjectInfo
 from airflow_azureml_datastores.errors import Changed, Unsupported
@@ -53,6 +52,11 @@ class BlobCopier:
         way = BlobCopier._in_one if info.size <= ONE_REQUEST else BlobCopier._in_blocks
         if way in self._lacking:
             raise Unsupported(f"{self._target.url}: the service does not copy by itself.")
+        return self._target.in_free_place(path, lambda: self._copy(way, source, info, path, condition))
+
+    def _copy(
+        self, way: Callable[..., str], source: BlobContainer, info: ObjectInfo, path: str, condition: Condition
+    ) -> str:
         try:
             return way(self, source, info, path, condition)
         except self._target.errors.upstream as error:
@@ -98,18 +102,16 @@ def _readable(source: BlobContainer, path: str) -> tuple[str, dict[str, Any]]:
     """A URL by which the service itself can read a blob, and what has to go with it."""
     from azure.storage.blob import generate_blob_sas
 
-    url = f"{source.account_url}/{quote(source.name)}/{quote(path, safe='~/')}"
+    url = source.blob_url(path)
     credential, authorization = source.access.credential, {}
     if isinstance(credential, AccountKey):
         until = datetime.now(UTC) + _VALID
         name = source.access.account_name
         url += "?" + generate_blob_sas(
-            name, source.name, path, account_key=credential.key, permission="r", expiry=until
+            name, source.name, source.root + path, account_key=credential.key, permission="r", expiry=until
         )
-    elif isinstance(credential, SasToken):
-        url += f"?{credential.token}"
-    elif source.access.sas is not None:
-        url += f"?{source.access.sas.token()}"
+    elif token := source.access.sas_token:
+        url += f"?{token}"
     elif not isinstance(credential, Anonymous):
         authorization["source_authorization"] = f"Bearer {source.access.token_credential.get_token(SCOPE).token}"
     if len(url) > _LONGEST_URL:

@@ -9,16 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from email.utils import formatdate
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import quote, unquote, urlencode
+from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 from airflow_azureml_datastores.core.store import ObjectInfo
-
-if TYPE_CHECKING:
-    from azure.core import PipelineClient
-    from azure.core.pipeline import PipelineRequest
+from airflow_azureml_datastores.stores._azure_requests import StorageRequests
 
 PAGE = 5000
 """Most blobs that the service puts on one page."""
@@ -50,16 +46,7 @@ class BlobListing:
     """
 
     def __init__(self, url: str, policies: Sequence[Any], transport: Any) -> None:
-        from azure.core import PipelineClient
-        from azure.core.pipeline.policies import UserAgentPolicy
-
-        retry, *auth = policies
-        self._url = url
-        self._client: PipelineClient[Any, Any] = PipelineClient(
-            url,
-            policies=[UserAgentPolicy("airflow-azureml-datastores"), retry, _headers_policy(), *auth],
-            transport=transport,
-        )
+        self._requests = StorageRequests(url, _VERSION, policies, transport)
 
     def pages(self, prefix: str, *, size: int = PAGE) -> Iterator[Page]:
         """Yield page after page, each asked for when it is wanted. Raises azure-core's errors."""
@@ -72,15 +59,9 @@ class BlobListing:
                 return
 
     def _get(self, prefix: str, marker: str, size: int) -> bytes:
-        from azure.core.exceptions import HttpResponseError
-        from azure.core.rest import HttpRequest
-
         query = {"restype": "container", "comp": "list", "maxresults": str(size)}
         query |= {name: value for name, value in (("prefix", prefix), ("marker", marker)) if value}
-        response = self._client.send_request(HttpRequest("GET", f"{self._url}?{urlencode(query, quote_via=quote)}"))
-        if response.status_code != 200:
-            raise HttpResponseError(response=response)
-        content: bytes = response.content
+        content: bytes = self._requests.send("GET", query=query).content
         return content
 
 
@@ -144,16 +125,3 @@ def parse_date(text: str) -> datetime:
         int(text[23:25]),
         tzinfo=UTC,
     )
-
-
-def _headers_policy() -> Any:
-    from azure.core.pipeline.policies import SansIOHTTPPolicy
-
-    class HeadersPolicy(SansIOHTTPPolicy[Any, Any]):
-        """Dates each attempt anew: the service takes no request that is older than 15 minutes."""
-
-        def on_request(self, request: PipelineRequest[Any]) -> None:
-            request.http_request.headers["x-ms-version"] = _VERSION
-            request.http_request.headers["x-ms-date"] = formatdate(usegmt=True)
-
-    return HeadersPolicy()

@@ -11,13 +11,11 @@ from airflow_azureml_datastores.core.datastore import Location
 from airflow_azureml_datastores.core.paths import show
 from airflow_azureml_datastores.core.store import FileStore, ObjectInfo
 from airflow_azureml_datastores.errors import Changed, PathNotFound, Unsupported
-from airflow_azureml_datastores.stores._azure import AzureAccess, Patience
 from airflow_azureml_datastores.stores._blob_container import BlobContainer
 from airflow_azureml_datastores.stores._blob_copying import BlobCopier
 from airflow_azureml_datastores.stores._blob_names import can_start_a_name, check_blob_name
 from airflow_azureml_datastores.stores._blob_reading import read_blob, stat_blob
 from airflow_azureml_datastores.stores._blob_writing import BlobWriter, Condition
-from airflow_azureml_datastores.stores._storage_account import StorageAccountLocation
 
 
 class BlobStore(FileStore):
@@ -30,16 +28,13 @@ class BlobStore(FileStore):
     Two processes that upload to the same big blob at once disturb each other: all but the first to finish fail with
     :class:`Changed`. Threads that share a store take turns.
 
-    :param location: which container.
-    :param url: of the Blob service, without a trailing slash.
+    :param location: which container, and the credential with which it was opened.
+    :param container: its clients.
     """
 
-    def __init__(
-        self, location: StorageAccountLocation, credential: Credential, patience: Patience, *, url: str
-    ) -> None:
+    def __init__(self, location: Location, credential: Credential, container: BlobContainer) -> None:
         self._location, self._credential = location, credential
-        access = AzureAccess(credential, location.account_name, url)
-        self._container = BlobContainer(url, location.container, access, patience)
+        self._container = container
         self._writer = BlobWriter(self._container)
         self._copier = BlobCopier(self._container)
 
@@ -57,7 +52,7 @@ class BlobStore(FileStore):
     def check(self) -> None:
         """List one blob: what every credential that is of use here may do, unlike asking for the container."""
         with self._container.errors.translated():
-            next(self._container.listing.pages("", size=1))
+            next(self._container.pages("", size=1))
 
     def create_if_missing(self) -> None:
         self._container.create()
@@ -69,7 +64,7 @@ class BlobStore(FileStore):
         if not can_start_a_name(prefix):
             return
         with self._container.errors.translated():
-            for page in self._container.listing.pages(prefix):
+            for page in self._container.pages(prefix):
                 yield from page.blobs
 
     def stat(self, path: str) -> ObjectInfo:

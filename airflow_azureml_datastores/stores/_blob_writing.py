@@ -78,13 +78,13 @@ class BlobWriter:
         first, second = next(parts, b""), next(parts, None)
         if second is None:
             with self._gone_is_changed(path, condition):
-                return self._put(path, first, condition)
+                return self._container.in_free_place(path, lambda: self._put(path, first, condition))
         with self._turn(path):
             if condition.create:
                 self._check_missing(path)
             blocks = self._stage(path, chain((first, second), parts))
             with self._gone_is_changed(path, condition):
-                return commit(self._container, path, blocks, condition)
+                return self._container.in_free_place(path, lambda: commit(self._container, path, blocks, condition))
 
     def _put(self, path: str, content: bytes, condition: Condition) -> str:
         """One request. A first answer is final; after a lost one the blob that is there may be our own."""

@@ -95,6 +95,10 @@ class StorageAccountLocation(Location):
         if self.protocol not in ("https", "http"):
             raise InvalidName(f"the protocol of an {self.type} is 'https' or 'http', not {self.protocol!r}.")
 
+    @classmethod
+    def default_endpoint(cls) -> str:
+        return f"`https://<account>.{cls.service}.{PUBLIC}`"
+
     def redirected(self, endpoint: str) -> Self:
         """:raises InvalidConnection: the endpoint is another account's, so that its credential would not fit."""
         account = account_of(endpoint)

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 from airflow_azureml_datastores.core.credentials import Credential
 from airflow_azureml_datastores.core.store import Features
-from airflow_azureml_datastores.stores._azure import Patience
+from airflow_azureml_datastores.stores._azure import AzureAccess, Patience
+from airflow_azureml_datastores.stores._blob_container import BlobContainer
 from airflow_azureml_datastores.stores._blob_names import check_container_name
 from airflow_azureml_datastores.stores._blob_store import BlobStore
 from airflow_azureml_datastores.stores._storage_account import PUBLIC, StorageAccountLocation
@@ -60,4 +61,6 @@ class AzureBlobStore(BlobStore):
     features = Features(server_side_copy=True, any_name=True)
 
     def __init__(self, location: AzureBlob, credential: Credential, patience: Patience | None = None) -> None:
-        super().__init__(location, credential, patience or Patience(), url=location.account_url)
+        access = AzureAccess(credential, location.account_name, location.account_url)
+        container = BlobContainer(location.account_url, location.container_name, access, patience or Patience())
+        super().__init__(location, credential, container)

@@ -196,3 +196,14 @@ def for_each(do: Callable[[T], R], items: Sequence[T]) -> list[R]:
 def delete_all(store: FileStore, paths: Sequence[str]) -> None:
     """Delete objects, many at once."""
     for_each(store.delete, paths)
+
+
+def delete_folder(store: FileStore, path: str) -> None:
+    """Delete all that is in a folder, and the folder itself where it is a thing of its own.
+
+    :param path: with a trailing slash.
+    """
+    if store.features.directories:
+        store.delete_directory(path.rstrip("/"))
+    else:
+        delete_all(store, [info.path for info in store.list(path)])

@@ -3,9 +3,11 @@
 Everything is first staged, whole and verified, in ``.staging/`` of the target datastore. Then it is committed:
 
 - where a store can replace a folder in one step, the folder is complete with its manifest before it appears;
-- elsewhere the folder is marked as changing (see :mod:`.publish_marks`), ``_SUCCESS`` is taken away, the staged files
-  are copied to their places inside the service, and the manifest, ``_SUCCESS`` and the end of the mark follow in this
-  order. Readers that heed ``_SUCCESS``, or read through this package, see the old state or the new one.
+- where it can rename one, the same folder takes the name of the old one, which is renamed before; as there is nothing
+  of the name in between, the folder is marked as changing (see :mod:`.publish_marks`);
+- elsewhere it is marked so, too, ``_SUCCESS`` is taken away, the staged files are copied to their places inside the
+  service, and the manifest, ``_SUCCESS`` and the end of the mark follow in this order. Readers that heed ``_SUCCESS``,
+  or read through this package, see the old state or the new one.
 
 A publish that broke off leaves the old state or a marked folder; the same publisher, coming again, completes it from
 what is staged, even if it has something newer to publish by then.
@@ -43,10 +45,10 @@ from airflow_azureml_datastores.errors import (
 )
 from airflow_azureml_datastores.transfer.copy import prepare_copy
 from airflow_azureml_datastores.transfer.delivery import Delivery, check_folder
-from airflow_azureml_datastores.transfer.engine import delete_all, run_moves
+from airflow_azureml_datastores.transfer.engine import delete_all, delete_folder, run_moves
 from airflow_azureml_datastores.transfer.plan import Move, check_targets
 from airflow_azureml_datastores.transfer.progress import Progress, Say, human_count
-from airflow_azureml_datastores.transfer.publish_marks import FolderMark
+from airflow_azureml_datastores.transfer.publish_marks import FolderMark, Mark
 from airflow_azureml_datastores.transfer.source import Source, check_apart
 
 Policy = Literal["fail", "overwrite", "merge"]
@@ -130,6 +132,7 @@ class _Publish:
     say: Say
     origin: dict[str, str]
     in_one_step: bool = field(init=False)
+    renames: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         versions = sorted((path, v.path, v.size, v.etag) for path, v in self.source.files.items())
@@ -138,6 +141,7 @@ class _Publish:
         own = hashlib.sha256(f"{self.publisher}\0{self.folder.path}".encode()).hexdigest()[:16]
         self.staging = replace(self.folder, path=f"{STAGING}{own}/")
         self.journal = replace(self.folder, path=f"{STAGING}{own}.journal/")
+        self.aside = replace(self.folder, path=f"{STAGING}{own}.old/")
         self.in_one_step = self.folder.store.features.replace_directory and self.folder.path != ""
         self.mark = FolderMark(self.folder, self.publisher, self.policy)
 
@@ -155,9 +159,9 @@ class _Publish:
 
     def run(self) -> Manifest:
         self._check()
-        if (policy := self.mark.unfinished()) is not None:
+        if (mark := self.mark.unfinished()) is not None:
             self.say(f"{self.label}  completing what an earlier attempt began to publish.")
-            self._complete(policy)
+            self._complete(mark)
         if (done := self._published()) is not None:
             self.say(f"{self.label}  is published already at {self.folder.uri}.")
             self._clean_up()
@@ -181,10 +185,9 @@ class _Publish:
 
     def _published(self) -> Manifest | None:
         """The manifest of this very publish, if an earlier attempt completed it and nothing has changed since."""
-        place = self.folder.at(MANIFEST)
         try:
-            manifest = Manifest.from_json(place.read(), place.uri)
-            place.store.stat(self.folder.at(SUCCESS).path)
+            manifest = self._manifest_in(self.folder)
+            self.folder.store.stat(self.folder.at(SUCCESS).path)
         except PathNotFound:
             return None
         if manifest.origin.get("publish") != self.origin["publish"]:
@@ -215,7 +218,14 @@ class _Publish:
         return there
 
     def _stage(self) -> list[Entry]:
-        """Bring everything near, whole and verified, not visible; what an earlier attempt staged is not moved again."""
+        """Bring everything near, whole and verified, not visible; what an earlier attempt staged is not moved again.
+
+        A folder that is to be renamed has the rights from the start that it is to have at the end. Where it cannot get
+        them, its files are copied, and get those of the target's folders.
+        """
+        store = self.folder.store
+        if store.features.directories and self.folder.path:
+            self.renames = store.make_directory_like(self.staging.path.rstrip("/"), self.folder.path.rstrip("/"))
         delivery = Delivery(
             self.source,
             self.staging,
@@ -234,18 +244,19 @@ class _Publish:
         self.mark.set()
         try:
             there = self._check_policy()
+            if self.in_one_step or self.renames:
+                manifest = self._make_whole(staged, there)
             if self.in_one_step:
-                manifest = self._swap(staged, there)
+                self.folder.store.replace_directory(self.staging.path.rstrip("/"), self.folder.path.rstrip("/"))
                 self.mark.remove()
                 return manifest
         except DatastoresError:
             self.mark.remove()
             raise
-        self.mark.begin_commit()
-        return self._complete(self.policy)
+        return self._complete(self.mark.begin_commit(renames=self.renames))
 
-    def _swap(self, staged: list[Entry], there: Mapping[str, Version]) -> Manifest:
-        """Complete the staged folder, then let it take the target's place in one step."""
+    def _make_whole(self, staged: list[Entry], there: Mapping[str, Version]) -> Manifest:
+        """Make the staged folder what the target is to be."""
         new = {entry.path for entry in staged}
         kept = {path: v for path, v in there.items() if path not in new} if self.policy == "merge" else {}
         copies = self._bring([Move(version, path) for path, version in kept.items()], self.staging)
@@ -253,19 +264,45 @@ class _Publish:
         self._write_records(self.staging, manifest)
         if self.policy != "overwrite" and self._there() != there:
             raise TransferIncomplete(f"{self.folder.uri} was changed by somebody else in the meantime; try again.")
-        self.folder.store.replace_directory(self.staging.path.rstrip("/"), self.folder.path.rstrip("/"))
         return manifest
 
-    def _complete(self, policy: str) -> Manifest:
+    def _complete(self, mark: Mark) -> Manifest:
         """Change the marked folder to what is staged. Begun again at any point, it ends the same."""
+        manifest = self._rename_in() if mark.renames else self._copy_in(mark.policy)
+        self.mark.end_commit()
+        return manifest
+
+    def _rename_in(self) -> Manifest:
+        """Let the staged folder, which is whole, take the place of the one that is there."""
+        store = self.folder.store
+        staging, target, aside = (place.path.rstrip("/") for place in (self.staging, self.folder, self.aside))
+        try:
+            manifest = self._manifest_in(self.staging)
+        except PathNotFound:
+            try:
+                return self._manifest_in(self.folder)  # it has been renamed already
+            except PathNotFound as error:
+                raise self._lost() from error
+        try:
+            store.delete_directory(aside)
+            store.rename_directory(target, aside)
+        except PathNotFound:
+            pass  # there was nothing, or an earlier attempt got so far
+        try:
+            store.rename_directory(staging, target)
+        except PathExists as error:
+            raise TransferIncomplete(
+                f"{self.folder.uri} was made by somebody else while it was being published; try again."
+            ) from error
+        return manifest
+
+    def _copy_in(self, policy: str) -> Manifest:
+        """Copy the staged files to their places."""
         store = self.folder.store
         try:
-            staged = Manifest.from_json(self.staging.at(MANIFEST).read(), self.staging.at(MANIFEST).uri)
+            staged = self._manifest_in(self.staging)
         except PathNotFound as error:
-            raise PublishInProgress(
-                f"a publish to {self.folder.uri} broke off, and what it had staged is gone. Check the folder, delete "
-                f"{self.mark.uri} and publish again."
-            ) from error
+            raise self._lost() from error
         new = {entry.path for entry in staged.entries}
         others = self._there().keys() - new
         stale = others if policy == "overwrite" else set()
@@ -282,8 +319,18 @@ class _Publish:
         ]
         manifest = replace(self._manifest(entries + kept), source=staged.source, origin=staged.origin)
         self._write_records(self.folder, manifest)
-        self.mark.end_commit()
         return manifest
+
+    def _lost(self) -> PublishInProgress:
+        return PublishInProgress(
+            f"a publish to {self.folder.uri} broke off, and what it had staged is gone. Check the folder, delete "
+            f"{self.mark.uri} and publish again."
+        )
+
+    def _manifest_in(self, folder: Place) -> Manifest:
+        """:raises PathNotFound: there is none."""
+        place = folder.at(MANIFEST)
+        return Manifest.from_json(place.read(), place.uri)
 
     def _manifest(self, entries: list[Entry]) -> Manifest:
         data = [entry for entry in entries if is_data(self.folder.at(entry.path).path)]
@@ -303,6 +350,5 @@ class _Publish:
     def _clean_up(self) -> None:
         """Forget what is staged, and the mark that an attempt may have left that was not changing anything."""
         self.mark.remove()
-        store = self.folder.store
-        for left in (self.staging, self.journal):
-            delete_all(store, [info.path for info in store.list(left.path)])
+        for left in (self.staging, self.journal, self.aside):
+            delete_folder(self.folder.store, left.path)

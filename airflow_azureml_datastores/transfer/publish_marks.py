@@ -29,12 +29,14 @@ class Mark:
     :param publisher: who publishes.
     :param policy: what it does with data that is there.
     :param committing: whether the folder is being changed.
+    :param renames: whether by renaming what is staged, rather than by copying it.
     """
 
     folder: str
     publisher: str
     policy: str
     committing: bool = False
+    renames: bool = False
 
     def overlaps(self, prefix: str) -> bool:
         """Whether there may be paths that start with ``prefix`` and are in the folder."""
@@ -108,10 +110,10 @@ class FolderMark:
                     f"will, check the folder and delete {replace(self._root, path=path).uri}."
                 )
 
-    def unfinished(self) -> str | None:
-        """The policy of an earlier attempt of ours that broke off while it changed the folder."""
+    def unfinished(self) -> Mark | None:
+        """The mark of an earlier attempt of ours that broke off while it changed the folder."""
         mark = self._read()
-        return mark.policy if mark is not None and mark.committing and self._is_ours(mark) else None
+        return mark if mark is not None and mark.committing and self._is_ours(mark) else None
 
     def set(self) -> None:
         """Keep others from publishing here. :raises PublishInProgress: somebody else is."""
@@ -123,14 +125,16 @@ class FolderMark:
             self.remove()
             raise
 
-    def begin_commit(self) -> None:
+    def begin_commit(self, *, renames: bool) -> Mark:
         """Tell readers that the folder is about to change. :raises PublishInProgress: the mark is not ours any more."""
+        mark = replace(self._mark, committing=True, renames=renames)
         try:
-            self._etag = self._place.write(_to_json(replace(self._mark, committing=True)), if_match=self._etag)
+            self._etag = self._place.write(_to_json(mark), if_match=self._etag)
         except Changed as error:
             raise PublishInProgress(
                 f"another attempt of {self._mark.publisher} publishes to the same folder at the same time."
             ) from error
+        return mark
 
     def end_commit(self) -> None:
         """Tell readers that the folder has changed, and is whole."""

@@ -7,9 +7,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_azureml_datastores.core.datastore import Datastore, UnknownLocation
+from airflow_azureml_datastores.core.datastore import RETIRED, Datastore, UnknownLocation
 from airflow_azureml_datastores.core.template import is_unrendered
-from airflow_azureml_datastores.errors import InvalidInput
+from airflow_azureml_datastores.errors import InvalidInput, Unsupported
 from airflow_azureml_datastores.stores import make_location
 
 # What keys, signatures and passwords look like where they are mistaken for part of a location.
@@ -52,7 +52,10 @@ def check_definition(name: str, definition: Mapping[str, Any]) -> None:
 
     :raises InvalidInput: a field that may be left out is empty, or one holds an unrendered template or what looks like
         a secret.
+    :raises Unsupported: the type's service is gone.
     """
+    if definition["type"] in RETIRED:
+        raise Unsupported(f"datastore {name!r} cannot be registered: {RETIRED[definition['type']]}")
     for field, value in _fields(definition).items():
         text = json.dumps({field: value}, ensure_ascii=False)
         if value == "" and field in ("type", "credential_conn_id"):

@@ -6,8 +6,11 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from airflow.sdk import Connection
@@ -15,6 +18,7 @@ from airflow.sdk import Connection
 from airflow_azureml_datastores.hooks.connections import access_of
 from tests.dags.conftest import airflow_db  # noqa: F401
 from tests.docs.session import Session
+from tests.servers.adls import DataLake
 from tests.servers.azurite import ACCOUNT, BlobService
 from tests.servers.fixtures import Servers
 
@@ -32,10 +36,13 @@ def session(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
     for file in tmp_path.rglob("*.csv"):
         os.utime(file, (time.time() - HOUR, time.time() - HOUR))
 
+    stands_for = {"/srv/": f"{tmp_path}/srv/", '"contoso"': f'"{ACCOUNT}"'}
+
     def connect(conn_id: str, fields: dict[str, Any]) -> None:
-        if "$STORAGE_KEY" in fields.values():
-            storage: BlobService = request.getfixturevalue("storage")
-            fields = fields | {"password": storage.key, "host": storage.url}
+        for secret in SERVICES.keys() & set(map(str, fields.values())):
+            found: Service = SERVICES[secret](request)
+            fields = {name: value for name, value in fields.items() if name not in found.without} | found.fields
+            stands_for.update(found.stands_for)
         if not fields["conn_type"].startswith("azureml_"):
             access_of(Connection(conn_id=conn_id, **fields))
         monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(fields))
@@ -43,8 +50,50 @@ def session(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
     home = {"conn_type": "azureml_local_workspace", "extra": json.dumps({"home": str(tmp_path / "srv/workspace")})}
     connect("ml_workspace", home)
     connect("azureml_workspace_default", home)
-    stands_for = {"/srv/": f"{tmp_path}/srv/", '"contoso"': f'"{ACCOUNT}"'}
     return Session(tmp_path / "dags", stands_for, connect)
+
+
+@dataclass(frozen=True)
+class Service:
+    """What is here in place of a service that a page's connection is for.
+
+    :param fields: of the connection, as they are here.
+    :param stands_for: what the page writes -> what is here in its place.
+    :param without: fields of the page's connection that are of no use here.
+    """
+
+    fields: dict[str, Any]
+    stands_for: dict[str, str] = field(default_factory=dict)
+    without: tuple[str, ...] = ()
+
+
+def _blob(request: pytest.FixtureRequest) -> Service:
+    storage: BlobService = request.getfixturevalue("storage")
+    return Service({"password": storage.key, "host": storage.url})
+
+
+def _lake(request: pytest.FixtureRequest) -> Service:
+    lake: DataLake = request.getfixturevalue("servers").adls
+    account = lake.new_account()
+    return Service({"password": account.key, "host": lake.plain_url(account)}, {"contosolake": account.name})
+
+
+def _fabric(request: pytest.FixtureRequest) -> Service:
+    """Logging in would go to Microsoft, so the connection gets a token that is there already."""
+    lake: DataLake = request.getfixturevalue("servers").adls
+    request.getfixturevalue("monkeypatch").setenv("REQUESTS_CA_BUNDLE", str(lake.ca))
+    workspace = lake.onelake.new_workspace(f"ml-{uuid4().hex}", ["Sales.Lakehouse"])
+    extra = json.dumps({"access_token": lake.token()})
+    fields = {"conn_type": "generic", "host": lake.url(lake.onelake), "extra": extra}
+    return Service(fields, {'"ml"': f'"{workspace.name}"', "/ml/": f"/{workspace.name}/"}, ("login", "password"))
+
+
+SERVICES: dict[str, Callable[[pytest.FixtureRequest], Service]] = {
+    "$STORAGE_KEY": _blob,
+    "$LAKE_KEY": _lake,
+    "$FABRIC_SECRET": _fabric,
+}
+"""The secret that a page's connection names -> the service."""
 
 
 @pytest.fixture

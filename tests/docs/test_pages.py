@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
 import textwrap
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from azure.storage.blob import BlobClient
 
 from airflow_azureml_datastores import errors, hooks, operators, sensors
 from airflow_azureml_datastores.errors import DatastoresError
-from airflow_azureml_datastores.stores import LOCATIONS
+from airflow_azureml_datastores.stores import LOCATIONS, _support_docs
 from tests.docs.pages import PAGES, ROOT, blocks
 from tests.docs.session import Session
 from tests.servers.azurite import BlobService
@@ -69,6 +70,12 @@ def test_what_users_write_is_documented(name: str) -> None:
 @pytest.mark.parametrize("page", ["docs/datastores.md", "docs/publish.md"])
 def test_every_datastore_type_is_in_the_tables(page: str, type_name: str) -> None:
     assert re.search(rf"^\|.*`{type_name}\b", (ROOT / page).read_text(), re.MULTILINE)
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="a directory there compares names without case")
+def test_the_table_of_what_types_can_do_is_fresh() -> None:
+    command = f"python -m {_support_docs.__name__} > docs/support.md"
+    assert (ROOT / "docs/support.md").read_text() == _support_docs.render(), f"run: {command}"
 
 
 def test_few_examples_are_not_run() -> None:

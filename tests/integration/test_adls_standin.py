@@ -23,9 +23,11 @@ from azure.core.exceptions import (
     ResourceModifiedError,
     ResourceNotFoundError,
 )
+from azure.storage.blob import BlobBlock, BlobClient, ContainerClient
 from azure.storage.filedatalake import (
     ContentSettings,
     DataLakeServiceClient,
+    FileSasPermissions,
     FileSystemClient,
     LinearRetry,
     generate_account_sas,
@@ -370,6 +372,66 @@ def test_access_control(files: FileSystemClient) -> None:
     assert "2222:rwx" in file.get_access_control()["acl"]
     created = files.create_file("b", permissions="0777", umask="0027").get_access_control()
     assert created["permissions"] == "rwxr-x---"
+
+
+def test_default_access_control_is_inherited(storage: StorageAccount, files: FileSystemClient) -> None:
+    folder = files.create_directory("a")
+    access, default = "user::rwx,group::r-x,other::---", "default:user::rwx,default:group::rwx,default:other::---"
+    folder.set_access_control(acl=f"{access},{default}")
+    write(files, "a/file")
+    write(files, "a/b/c/file")
+    assert files.get_file_client("a/file").get_access_control()["acl"] == "user::rwx,group::rwx,other::---"
+    made = files.get_directory_client("a/b/c").get_access_control()["acl"]
+    assert made == f"user::rwx,group::rwx,other::---,{default}"
+    assert files.get_directory_client("a/b/c").get_access_control()["permissions"] == "rwxrwx---"
+    files.get_file_client("a/file").set_access_control(acl="user::r--,group::---,other::---")
+    blob_client(storage, files, "a/file").upload_blob(b"again", overwrite=True)
+    assert files.get_file_client("a/file").get_access_control()["acl"] == "user::r--,group::---,other::---"
+
+
+def blob_client(storage: StorageAccount, files: FileSystemClient, path: str) -> BlobClient:
+    """The same file as a blob."""
+    key = AzureNamedKeyCredential(storage.account, storage.key)
+    return BlobClient(storage.blob_url, files.file_system_name, path, credential=key, retry_policy=QUICK)
+
+
+def test_copies_inside_the_service(storage: StorageAccount, files: FileSystemClient) -> None:
+    write(files, "from/a b", b"content")
+    source = blob_client(storage, files, "from/a b")
+    opens = "?" + generate_file_sas(
+        storage.account, files.file_system_name, "from", "a b", storage.key, FileSasPermissions(read=True), ago(-600)
+    )
+    etag = source.get_blob_properties().etag
+    condition = {"source_etag": etag, "source_match_condition": MatchConditions.IfNotModified}
+    target = blob_client(storage, files, "to/b")
+    done = target.start_copy_from_url(source.url + opens, requires_sync=True, **condition)
+    assert (done["copy_status"], read(files, "to/b")) == ("success", b"content")
+    with pytest.raises(ResourceExistsError):
+        target.start_copy_from_url(source.url + opens, requires_sync=True, match_condition=MatchConditions.IfMissing)
+    target.stage_block_from_url("1", source.url + opens, 1, 3)
+    target.commit_block_list([BlobBlock("1")])
+    assert read(files, "to/b") == b"ont"
+    write(files, "from/a b", b"changed")
+    with pytest.raises(HttpResponseError) as caught:
+        target.start_copy_from_url(source.url + opens, requires_sync=True, **condition)
+    assert refused(caught) == (412, "SourceConditionNotMet")
+    with pytest.raises(HttpResponseError) as caught:
+        target.start_copy_from_url(source.url, requires_sync=True)
+    assert refused(caught) == (403, "CannotVerifyCopySource")
+    assert read(files, "to/b") == b"ont"
+
+
+def test_blobs_are_listed_directory_by_directory(lake: DataLake, played: FileSystemClient) -> None:
+    for path in ("a/b", "a-b", "a/b-c/d", "ab"):
+        write(played, path)
+    lake._shared.page = 2
+    try:
+        key = AzureNamedKeyCredential(lake.storage.account, lake.storage.key)
+        container = ContainerClient(lake.storage.blob_url, played.file_system_name, credential=key)
+        found = list(container.list_blob_names())
+    finally:
+        lake._shared.page = 5000
+    assert found == ["a", "a/b", "a/b-c", "a/b-c/d", "a-b", "ab"]
 
 
 def test_lease(files: FileSystemClient) -> None:

@@ -49,8 +49,10 @@ from airflow_azureml_datastores.errors import (
     WorkspaceNotFound,
 )
 from airflow_azureml_datastores.stores._azure import Patience
+from airflow_azureml_datastores.stores.adls_gen2 import AzureDataLakeGen2
 from airflow_azureml_datastores.stores.azure_blob import AzureBlob
 from airflow_azureml_datastores.stores.local_directory import LocalDirectory
+from airflow_azureml_datastores.stores.one_lake import OneLake
 from airflow_azureml_datastores.workspaces.azureml import BUILT_IN, AzureMLWorkspace
 from tests.contract.workspace.rigs_azureml import trusting
 from tests.servers.azureml import ArmError, AzureML, LoseResponse, Meanwhile, Workspace, throttled
@@ -194,15 +196,43 @@ class TestBesideAzureAiMl:
             case _:
                 assert type(found.credentials) is ml.NoneCredentialConfiguration
 
-    def test_types_to_come_are_listed(self, client: MLClient, workspace: AzureMLWorkspace) -> None:
+    def test_other_types_of_theirs(self, client: MLClient, workspace: AzureMLWorkspace) -> None:
+        artifact = ml.OneLakeArtifact(name="Sales/Files", type="lake_house")
         client.datastores.create_or_update(
             ml.OneLakeDatastore(
-                name="lake", one_lake_workspace_name="w", artifact=ml.OneLakeArtifact(name="a"), endpoint="onelake"
+                name="house",
+                one_lake_workspace_name="w",
+                artifact=artifact,
+                endpoint="onelake.dfs.fabric.microsoft.com",
             )
         )
-        found = workspace.get("lake")
-        assert found.type == "OneLake"
-        assert found in workspace.list()
+        client.datastores.create_or_update(
+            ml.AzureDataLakeGen2Datastore(name="lake", account_name="contoso", filesystem="raw")
+        )
+        assert workspace.get("house").location == OneLake("w", "Sales/Files")
+        assert workspace.get("lake").location == AzureDataLakeGen2("contoso", "raw")
+        assert {"house", "lake"} <= {found.name for found in workspace.list()}
+
+    @pytest.mark.parametrize(
+        "location",
+        [AzureDataLakeGen2("contoso", "raw"), OneLake("w", "Sales/Files")],
+        ids=lambda location: location.type,
+    )
+    def test_other_types_of_ours(self, client: MLClient, workspace: AzureMLWorkspace, location: Location) -> None:
+        """Read back equal by us, and read by azure-ai-ml."""
+        principal = ServicePrincipal("11111111-2222-3333-4444-555555555555", "app", "secret")
+        datastore = Datastore("other", location, "conn", "text", {"a": "b"})
+        assert workspace.register(datastore, credential=principal) == "created"
+        assert workspace.get("other") == datastore
+        assert workspace.register(datastore, credential=principal) == "unchanged"
+        assert workspace.credential(workspace.get("other")) == principal
+        theirs = client.datastores.get("other")
+        assert theirs.credentials.client_id == "app"
+        if isinstance(theirs, ml.OneLakeDatastore):
+            assert (theirs.one_lake_workspace_name, theirs.artifact["name"]) == ("w", "Sales/Files")
+        else:
+            assert isinstance(theirs, ml.AzureDataLakeGen2Datastore)
+            assert (theirs.account_name, theirs.filesystem) == ("contoso", "raw")
 
     def test_what_theirs_writes_over_ours(self, client: MLClient, workspace: AzureMLWorkspace) -> None:
         workspace.register(SALES, credential=AccountKey(KEY))

@@ -167,6 +167,20 @@ WAYS: dict[str, tuple[Connection, Access]] = {
         Access(Identity("managed", "mi")),
     ),
     "adls: identity": (conn("adls", host="contoso"), Access(Identity())),
+    # azure_data_lake
+    "azure_data_lake: service principal": (
+        conn("azure_data_lake", {"tenant": "t", "account_name": "old"}, **PRINCIPAL),
+        Access(ServicePrincipal("t", "app", SECRET)),
+    ),
+    "azure_data_lake: prefixed": (
+        conn("azure_data_lake", {"extra__azure_data_lake__tenant": "t"}, **PRINCIPAL),
+        Access(ServicePrincipal("t", "app", SECRET)),
+    ),
+    "azure_data_lake: managed identity": (
+        conn("azure_data_lake", {"managed_identity_client_id": "mi", "account_name": "old"}),
+        Access(Identity("managed", "mi")),
+    ),
+    "azure_data_lake: identity": (conn("azure_data_lake", {"account_name": "old"}), Access(Identity())),
     # azure_fileshare
     "azure_fileshare: connection string": (
         conn("azure_fileshare", {"connection_string": CONNECTION_STRING, "sas_token": SAS}, password=OTHER_KEY),
@@ -457,9 +471,15 @@ def generic(text: str) -> Connection:
 
 
 ERRORS: dict[str, tuple[Connection, str]] = {
-    "type": (conn("aws"), "has type 'aws'.*types that do: wasb, adls, azure_fileshare, azure, generic, azure"),
+    "type": (
+        conn("aws"),
+        "has type 'aws'.*types that do: wasb, adls, azure_data_lake, azure_fileshare, azure, generic, azure",
+    ),
     "no type": (conn(None), "has type ''"),
-    "Gen1": (conn("azure_data_lake", {"tenant": "t"}, **PRINCIPAL), "Gen1, which was retired.*'adls'"),
+    "Gen1, no secret": (
+        conn("azure_data_lake", {"tenant": "t"}, login="app"),
+        r"lacks 'Azure Client Secret' \(password\)",
+    ),
     "extra is no JSON": (Connection(conn_id="contoso", conn_type="wasb", extra=SAS), "its extra is not JSON"),
     "extra is no object": (Connection(conn_id="contoso", conn_type="wasb", extra='["a"]'), "not a JSON object"),
     "no login": (

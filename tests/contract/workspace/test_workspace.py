@@ -167,6 +167,14 @@ class TestRegister:
             workspace.register(replace(sales, **field))
         assert names(workspace) == list(site.names)
 
+    def test_type_of_the_past_is_refused(self, site: Site, workspace: Workspace) -> None:
+        gone = UnknownLocation("AzureDataLakeGen1", {"storeName": "x"})
+        with pytest.raises(
+            Unsupported, match=r"'old' cannot be registered: .*retired on 2024-02-29.*AzureDataLakeGen2"
+        ):
+            workspace.register(Datastore("old", gone))
+        assert names(workspace) == list(site.names)
+
     def test_unknown_type_survives(self, workspace: Workspace) -> None:
         values = {"where": "there", "port": 1, "deep": {"list": [1, 2.5, None, True, "ü"]}}
         future = Datastore("future", UnknownLocation("Holographic", values))

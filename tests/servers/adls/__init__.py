@@ -62,18 +62,23 @@ class StorageAccount:
         return self.url.replace(".dfs.", ".blob.")
 
     @contextmanager
-    def filesystem(self) -> Iterator[str]:
-        """The name of a new, empty filesystem; deleted afterwards."""
+    def filesystem(self, *, make: bool = True) -> Iterator[str]:
+        """The name of a new, empty filesystem; deleted afterwards.
+
+        :param make: whether to make it, or leave that to the test.
+        """
         from azure.core.credentials import AzureNamedKeyCredential
         from azure.storage.filedatalake import FileSystemClient
 
         name = f"test-{uuid4().hex}"
         with FileSystemClient(self.url, name, credential=AzureNamedKeyCredential(self.account, self.key)) as client:
-            client.create_file_system()
+            if make:
+                client.create_file_system()
             try:
                 yield name
             finally:
-                client.delete_file_system()
+                if make or client.exists():
+                    client.delete_file_system()
 
 
 class DataLake:

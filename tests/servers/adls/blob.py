@@ -10,18 +10,19 @@ import hashlib
 import re
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from uuid import uuid4
 from xml.etree import ElementTree
 
 from tests.servers.adls import containers
-from tests.servers.adls.conditions import check_conditions, check_lease
+from tests.servers.adls.conditions import check_conditions, check_lease, check_source_conditions
 from tests.servers.adls.containers import date, metadata_of
 from tests.servers.adls.errors import StorageError
 from tests.servers.adls.model import Account, Lease, Node
 from tests.servers.adls.paths import describe, stamps
 from tests.servers.azureml.web import Request, Response
 
-Handler = Callable[[Request, Account, str, str], Response]
+Handler = Callable[..., Response]
 
 
 def handler(request: Request, container: str, path: str) -> tuple[Handler, str]:
@@ -56,12 +57,14 @@ def handler(request: Request, container: str, path: str) -> tuple[Handler, str]:
             ("DELETE", "", kind): (delete, "d"),
         }
     found = calls.get((method, comp, kind))
+    if "x-ms-copy-source" in request.headers:
+        found = {"": (copy, "cw"), "block": (copy_block, "w")}.get(comp) if method == "PUT" else None
     if found is None:
         raise StorageError("NotImplemented", status=501, message=f"The stand-in knows no {method} {request.target}")
     return found
 
 
-def _node(account: Account, container: str, path: str) -> Node:
+def node_at(account: Account, container: str, path: str) -> Node:
     files = account.find(container)
     if path not in files.paths:
         raise StorageError("BlobNotFound")
@@ -87,13 +90,13 @@ def _described(node: Node) -> dict[str, str]:
 
 
 def properties(request: Request, account: Account, container: str, path: str) -> Response:
-    node = _node(account, container, path)
+    node = node_at(account, container, path)
     check_conditions(request, node)
     return Response(200, node.content, _described(node))
 
 
 def read(request: Request, account: Account, container: str, path: str) -> Response:
-    node = _node(account, container, path)
+    node = node_at(account, container, path)
     check_conditions(request, node)
     check_lease(request, node) if request.headers.get("x-ms-lease-id") else None
     headers = _described(node)
@@ -125,7 +128,9 @@ def _place(request: Request, account: Account, container: str, path: str) -> Nod
     if there and there.is_directory:
         raise StorageError("PathConflict")
     files.make_parents(path)
-    return Node(headers=_settings(request.headers), metadata=metadata_of(request.headers), lease=there and there.lease)
+    node = Node(headers=_settings(request.headers), metadata=metadata_of(request.headers), lease=there and there.lease)
+    node.acl = there.acl if there else files.acl_for(path, directory=False) or node.acl  # the former is a guess
+    return node
 
 
 def _check_md5(request: Request) -> str:
@@ -144,10 +149,37 @@ def put_blob(request: Request, account: Account, container: str, path: str) -> R
     node.headers.setdefault("Content-MD5", digest)
     if request.headers.get("Content-Type"):
         node.headers.setdefault("Content-Type", request.headers["Content-Type"])
+    files = account.find(container)
     if node.metadata.pop("hdi_isfolder", "") == "true":
-        node = Node(is_directory=True, metadata=node.metadata)
-    account.find(container).paths[path] = node
+        node = Node(is_directory=True, metadata=node.metadata, acl=files.acl_for(path, directory=True))
+    files.paths[path] = node
     return Response(201, None, stamps(node) | {"Content-MD5": digest})
+
+
+def copy(request: Request, account: Account, container: str, path: str, *, source: Node) -> Response:
+    """At once, as ``x-ms-requires-sync`` asks.
+
+    https://learn.microsoft.com/rest/api/storageservices/copy-blob-from-url
+    """
+    if request.headers.get("x-ms-requires-sync", "").lower() != "true":
+        raise StorageError("NotImplemented", status=501, message="The stand-in copies while the client waits, only.")
+    check_source_conditions(request, source)
+    node = _place(request, account, container, path)
+    node.content, node.headers = source.content, dict(source.headers)
+    node.metadata = node.metadata or dict(source.metadata)
+    account.find(container).paths[path] = node
+    told = {"x-ms-copy-id": str(uuid4()), "x-ms-copy-status": "success"}
+    return Response(202, None, stamps(node) | told)
+
+
+def copy_block(request: Request, account: Account, container: str, path: str, *, source: Node) -> Response:
+    """https://learn.microsoft.com/rest/api/storageservices/put-block-from-url"""
+    check_source_conditions(request, source)
+    found = re.fullmatch(r"bytes=(\d+)-(\d+)", request.headers.get("x-ms-source-range", ""))
+    if found is None or int(found[2]) >= len(source.content):
+        raise StorageError("InvalidRange")
+    part = source.content[int(found[1]) : int(found[2]) + 1]
+    return put_block(replace(request, content=part), account, container, path)
 
 
 def put_block(request: Request, account: Account, container: str, path: str) -> Response:
@@ -178,7 +210,7 @@ def put_block_list(request: Request, account: Account, container: str, path: str
 
 
 def set_metadata(request: Request, account: Account, container: str, path: str) -> Response:
-    node = _node(account, container, path)
+    node = node_at(account, container, path)
     account.check_changeable(account.find(container), path)
     check_conditions(request, node)
     check_lease(request, node)
@@ -189,7 +221,7 @@ def set_metadata(request: Request, account: Account, container: str, path: str) 
 
 
 def set_headers(request: Request, account: Account, container: str, path: str) -> Response:
-    node = _node(account, container, path)
+    node = node_at(account, container, path)
     account.check_changeable(account.find(container), path)
     check_conditions(request, node)
     check_lease(request, node)
@@ -199,7 +231,7 @@ def set_headers(request: Request, account: Account, container: str, path: str) -
 
 
 def delete(request: Request, account: Account, container: str, path: str) -> Response:
-    node = _node(account, container, path)
+    node = node_at(account, container, path)
     account.check_changeable(account.find(container), path)
     check_conditions(request, node)
     check_lease(request, node)
@@ -211,7 +243,7 @@ def delete(request: Request, account: Account, container: str, path: str) -> Res
 
 def lease(request: Request, account: Account, container: str, path: str) -> Response:
     """https://learn.microsoft.com/rest/api/storageservices/lease-blob; a broken lease ends at once here."""
-    node = _node(account, container, path)
+    node = node_at(account, container, path)
     check_conditions(request, node)
     action, held = request.headers.get("x-ms-lease-action", ""), node.active_lease
     given, proposed = request.headers.get("x-ms-lease-id", ""), request.headers.get("x-ms-proposed-lease-id", "")

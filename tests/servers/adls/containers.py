@@ -97,7 +97,10 @@ def set_container_metadata(request: Request, account: Account, container: str, p
 
 
 def list_blobs(request: Request, account: Account, container: str, path: str) -> Response:
-    """Directories are blobs with ``hdi_isfolder``; with a delimiter they are only prefixes."""
+    """Directories are blobs with ``hdi_isfolder``; with a delimiter they are only prefixes.
+
+    The order is that of a walk through the directories, not that of names: ``a/b`` comes before ``a-b``.
+    """
     files = account.find(container)
     prefix, delimiter = request.query.get("prefix", ""), request.query.get("delimiter", "")
     entries: dict[str, Node | None] = {}
@@ -109,7 +112,8 @@ def list_blobs(request: Request, account: Account, container: str, path: str) ->
         head, found, _ = shown[len(prefix) :].partition(delimiter) if delimiter else ("", "", "")
         entries[prefix + head + delimiter if found else name] = None if found else node
     size = min(int(request.query.get("maxresults", account.page)), account.page)
-    names = [name for name in sorted(entries) if name > request.query.get("marker", "")]
+    marker = request.query.get("marker", "").split("/")
+    names = [name for name in sorted(entries, key=lambda name: name.split("/")) if name.split("/") > marker]
     content = "".join(_listed(name, entries[name], request.query.get("include", "")) for name in names[:size])
     more = names[size - 1] if len(names) > size else ""
     return _xml(

@@ -65,7 +65,8 @@ def create(request: Request, account: Account, container: str, path: str) -> Res
     if there and there.is_directory != is_directory:
         raise StorageError("PathConflict")
     files.make_parents(path)
-    node = Node(is_directory, lease=there.lease if there else None)
+    acl = there.acl if there else files.acl_for(path, directory=is_directory)  # that what is replaced stays: a guess
+    node = Node(is_directory, lease=there.lease if there else None, acl=acl)
     ignored = apply_headers(request, node, account)
     files.paths[path] = node
     return Response(201, None, stamps(node) | ignored)

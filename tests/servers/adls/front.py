@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass, field, replace
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote, urlsplit
 from uuid import uuid4
 
 from tests.servers.adls import blob, containers, dfs
 from tests.servers.adls.auth import Gate
 from tests.servers.adls.errors import StorageError
-from tests.servers.adls.model import Account
+from tests.servers.adls.model import Account, Node
 from tests.servers.azureml.entra import Entra, Principal
 from tests.servers.azureml.faults import Plan
 from tests.servers.azureml.web import Request, Response
@@ -104,7 +104,24 @@ class Front:
             raise StorageError("AuthenticationFailed", detail="Only Entra ID's tokens get a user delegation key.")
         if not path and call in (dfs.create, dfs.rename, dfs.delete, blob.put_blob, blob.delete):
             raise StorageError("InvalidUri")
+        more = {"source": self._source_of_copy(request)} if call in (blob.copy, blob.copy_block) else {}
         with account.lock:
-            response = call(request, account, container, path)
+            response = call(request, account, container, path, **more)
         response.headers = dict(response.headers)
         return response
+
+    def _source_of_copy(self, request: Request) -> Node:
+        """The file that a copy's URL leads to. :raises StorageError: it opens nothing, or nothing is there."""
+        url = urlsplit(request.headers["x-ms-copy-source"])
+        account_name, container, path = unquote(url.path).lstrip("/").split("/", 2)
+        account, query = self.accounts.get(account_name), dict(parse_qsl(url.query))
+        token = request.headers.get("x-ms-copy-source-authorization", "")
+        asked = replace(request, query=query, headers={"Authorization": token}, base=f"{url.scheme}://{url.netloc}")
+        try:
+            if account is None:
+                raise StorageError("ResourceNotFound")
+            self.gate.check(asked, account, container, path, "r")
+            return blob.node_at(account, container, path)
+        except StorageError as error:
+            status = 404 if error.status == 404 else 403
+            raise StorageError("CannotVerifyCopySource", status=status, message=error.message) from None

@@ -75,7 +75,8 @@ class Node:
     @property
     def permissions(self) -> str:
         """As ``ls`` shows them; a ``+`` says that there are named entries."""
-        entries = dict(entry.rsplit(":", 1) for entry in self.acl.split(","))
+        access = [entry for entry in self.acl.split(",") if not entry.startswith("default:")]
+        entries = dict(entry.rsplit(":", 1) for entry in access)
         shown = "".join(entries.get(who, "---") for who in ("user:", "group:", "other:"))
         return shown + ("+" if len(entries) > 3 else "")
 
@@ -130,6 +131,15 @@ class Filesystem:
             (path for path in self.paths if path and path.startswith(prefix)), key=lambda path: path.split("/")
         )
 
+    def acl_for(self, path: str, *, directory: bool) -> str:
+        """What a new path gets from the default ACL of the directory above; "" if that has none.
+
+        https://learn.microsoft.com/azure/storage/blobs/data-lake-storage-access-control#default-permissions-on-new-files-and-directories
+        """
+        above = self.paths[parent(path)].acl.split(",")
+        default = [entry for entry in above if entry.startswith("default:")]
+        return ",".join([*(entry.removeprefix("default:") for entry in default), *(default if directory else [])])
+
     def make_parents(self, path: str) -> None:
         """:raises StorageError: one of them is a file."""
         steps = path.split("/")[:-1]
@@ -137,7 +147,8 @@ class Filesystem:
         if any(folder in self.paths and not self.paths[folder].is_directory for folder in folders):
             raise StorageError("PathConflict")
         for folder in folders:
-            self.paths.setdefault(folder, Node(is_directory=True))
+            if folder not in self.paths:
+                self.paths[folder] = Node(is_directory=True, acl=self.acl_for(folder, directory=True))
 
     def remove(self, path: str) -> None:
         """Take away a path and everything below."""

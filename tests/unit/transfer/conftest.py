@@ -13,7 +13,7 @@ from airflow_azureml_datastores.core.credentials import Anonymous
 from airflow_azureml_datastores.core.store import FileStore
 from airflow_azureml_datastores.stores.local_directory import LocalDirectory
 from tests.unit.transfer.publishing import Rig
-from tests.unit.transfer.stores import SWAPPING, MemoryStore
+from tests.unit.transfer.stores import RENAMING, SWAPPING, MemoryStore
 
 
 @pytest.fixture
@@ -48,6 +48,17 @@ def swapped(local: OpenFolder) -> Rig:
     return Rig(MemoryStore(SWAPPING), "gold/")
 
 
+def renamed(local: OpenFolder) -> Rig:
+    return Rig(MemoryStore(RENAMING), "gold/")
+
+
+def unrenamed(local: OpenFolder) -> Rig:
+    """There are folders, but the credential may not say who may use them."""
+    store = MemoryStore(RENAMING)
+    store.takes_rights = False
+    return Rig(store, "gold/")
+
+
 def folder(local: OpenFolder) -> Rig:
     return Rig(local("t"), "gold/")
 
@@ -56,18 +67,24 @@ def root(local: OpenFolder) -> Rig:
     return Rig(local("t"), "")
 
 
-@pytest.fixture(params=[marked, swapped, folder, root])
+@pytest.fixture(params=[marked, swapped, renamed, unrenamed, folder, root])
 def rig(request: pytest.FixtureRequest, local: OpenFolder) -> Rig:
-    """A place to publish to: in memory (``marked``, ``swapped``) or on a disk (``folder``, ``root``)."""
+    """A place to publish to: in memory (``marked``, ``swapped``, ``renamed``) or on a disk (``folder``, ``root``)."""
     made: Rig = request.param(local)
     return made
 
 
-@pytest.fixture(params=[marked, root])
+@pytest.fixture(params=[marked, unrenamed, root])
 def changing(request: pytest.FixtureRequest, local: OpenFolder) -> Rig:
     """A place where a publish changes one file after the other."""
     made: Rig = request.param(local)
     return made
+
+
+@pytest.fixture
+def renaming(local: OpenFolder) -> Rig:
+    """A place where a publish is two renames."""
+    return renamed(local)
 
 
 @pytest.fixture(params=[swapped, folder])
@@ -77,7 +94,7 @@ def swapping(request: pytest.FixtureRequest, local: OpenFolder) -> Rig:
     return made
 
 
-@pytest.fixture(params=[marked, swapped])
+@pytest.fixture(params=[marked, swapped, renamed])
 def in_memory(request: pytest.FixtureRequest, local: OpenFolder) -> Rig:
     """A place where publishing takes no time."""
     made: Rig = request.param(local)

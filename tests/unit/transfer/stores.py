@@ -38,6 +38,9 @@ class MemoryStore(FileStore):
         self._chunk = chunk
         self._page = page
         self._objects: dict[str, _Object] = {}
+        self._folders: set[str] = set()
+        self.takes_rights = True
+        """Whether a folder can be made like another one, if there are folders."""
         self._lock = threading.RLock()
 
     @property
@@ -91,6 +94,7 @@ class MemoryStore(FileStore):
                 raise PathExists(f"there is already {path!r}.")
             if if_match is not None and (there is None or there.etag != if_match):
                 raise Changed(f"{path!r} is not the version {if_match}.")
+            self._make_folders(path)
             self._objects[path] = _Object(content, f"e{next(_etags)}", datetime.now(UTC))
             return self._objects[path].etag
 
@@ -113,10 +117,39 @@ class MemoryStore(FileStore):
                 del self._objects[path]
             self._objects |= {target + path[len(staged) :]: found for path, found in moved.items()}
 
+    def make_directory_like(self, path: str, model: str) -> bool:
+        self._make_folders(f"{path}/")
+        return self.takes_rights
+
+    def rename_directory(self, source: str, target: str) -> None:
+        with self._lock:
+            if source not in self._folders:
+                raise PathNotFound(f"there is no folder {source!r}.")
+            if target in self._folders or target in self._objects:
+                raise PathExists(f"there is already {target!r}.")
+            self._make_folders(target)
+            for kept in (self._objects, self._folders):
+                for path in [p for p in kept if f"{p}/".startswith(f"{source}/")]:
+                    new = target + path[len(source) :]
+                    if isinstance(kept, dict):
+                        kept[new] = kept.pop(path)
+                    else:
+                        kept.remove(path)
+                        kept.add(new)
+
+    def delete_directory(self, path: str) -> None:
+        with self._lock:
+            self._objects = {p: found for p, found in self._objects.items() if not p.startswith(f"{path}/")}
+            self._folders = {p for p in self._folders if not f"{p}/".startswith(f"{path}/")}
+
+    def _make_folders(self, path: str) -> None:
+        if self.features.directories:
+            self._folders |= {path[:at] for at, char in enumerate(path) if char == "/"}
+
     def twin(self) -> MemoryStore:
         """Another store with the same objects, in the same versions."""
         twin = MemoryStore(self.features, chunk=self._chunk, page=self._page)
-        twin._objects = dict(self._objects)
+        twin._objects, twin._folders, twin.takes_rights = dict(self._objects), set(self._folders), self.takes_rights
         return twin
 
     def touch(self, path: str, modified: datetime) -> None:
@@ -130,6 +163,7 @@ class MemoryStore(FileStore):
             return self._objects[path]
 
 
+RENAMING = Features(server_side_copy=True, directories=True)
 SWAPPING = Features(server_side_copy=True, replace_directory=True, any_name=True)
 STREAMING = Features(any_name=True)
 
@@ -218,6 +252,22 @@ class Watched(FileStore):
         self.inner.replace_directory(staged, target)
         self.after("replace_directory", target)
 
+    def make_directory_like(self, path: str, model: str) -> bool:
+        self.before("make_directory_like", path)
+        found = self.inner.make_directory_like(path, model)
+        self.after("make_directory_like", path)
+        return found
+
+    def rename_directory(self, source: str, target: str) -> None:
+        self.before("rename_directory", target)
+        self.inner.rename_directory(source, target)
+        self.after("rename_directory", target)
+
+    def delete_directory(self, path: str) -> None:
+        self.before("delete_directory", path)
+        self.inner.delete_directory(path)
+        self.after("delete_directory", path)
+
     def close(self) -> None:
         self.inner.close()
 
@@ -228,6 +278,10 @@ def _inner(store: FileStore) -> FileStore:
 
 class PlugPulled(BaseException):
     """The machine is dead: nothing that catches errors may go on."""
+
+
+_CHANGES = ("write", "delete", "copy_from", "replace_directory")
+_CHANGES += ("make_directory_like", "rename_directory", "delete_directory")
 
 
 class Plug:
@@ -254,7 +308,7 @@ class Plug:
                 raise PlugPulled
             self.calls.append((call, path))
             if len(self.calls) == self._at:
-                if self._done and call in ("write", "delete", "copy_from", "replace_directory"):
+                if self._done and call in _CHANGES:
                     self._dying_in = threading.get_ident()
                 else:
                     self._dead = True

@@ -232,7 +232,7 @@ class TestOthers:
 
     def test_beside_each_other(self, rig: Rig) -> None:
         def meanwhile(call: str, path: str) -> None:
-            if call in ("copy_from", "replace_directory") and path.startswith("gold/one"):
+            if call in ("copy_from", "replace_directory", "rename_directory") and path.startswith("gold/one"):
                 replace(rig, folder="gold/two/").publish({"b": b"2"}, publisher="two")
 
         replace(rig, folder="gold/one/").watched(meanwhile).publish({"a": b"1"}, publisher="one")
@@ -273,7 +273,10 @@ class TestOthers:
             elif call == "stat" and path.startswith(f"{STAGING}publishing/") and steps == ["set"]:
                 rig.store.delete(path)
                 steps.append("ended")
-            elif (call, path) in (("replace_directory", "gold"), ("copy_from", f"{rig.folder}a")):
+            elif (call.endswith("_directory"), path) == (True, "gold") or (call, path) == (
+                "copy_from",
+                f"{rig.folder}a",
+            ):
                 assert len(rig.marks()) == 1
                 steps.append("changed")
 
@@ -323,6 +326,68 @@ class TestOthers:
                 swapping.watched(meanwhile).publish({"a": b"1"}, policy)
             assert swapping.data() == {"theirs": b"x"}
             swapping.store.delete(f"{swapping.folder}theirs")
+
+
+class TestRenames:
+    def test_the_folder_is_renamed_and_nothing_copied(self, renaming: Rig) -> None:
+        renaming.publish({"a": b"0", "old": b"0"}, publisher="other")
+        calls: list[tuple[str, str]] = []
+        renaming.watched(lambda call, path: calls.append((call, path))).publish({"a": b"1", "b/c": b"1"}, "overwrite")
+        assert [path for call, path in calls if call == "copy_from" and path.startswith("gold/")] == []
+        assert [path for call, path in calls if call == "rename_directory" and "gold" in path] == ["gold"]
+        assert renaming.data() == {"a": b"1", "b/c": b"1"}
+        assert renaming.backstage() == []
+
+    def test_rights_are_given_before_the_first_file(self, renaming: Rig) -> None:
+        calls: list[tuple[str, str]] = []
+        renaming.watched(lambda call, path: calls.append((call, path))).publish({"a": b"1"})
+        made = next(n for n, (call, _) in enumerate(calls) if call == "make_directory_like")
+        assert [path for call, path in calls[:made] if call == "write"] == []
+
+    def test_where_rights_cannot_be_given_files_are_copied(self, renaming: Rig) -> None:
+        assert isinstance(renaming.store, MemoryStore)
+        renaming.store.takes_rights = False
+        calls: list[str] = []
+        renaming.watched(lambda call, path: calls.append(call)).publish({"a": b"1"})
+        assert "rename_directory" not in calls
+        assert renaming.found() == {"a": b"1"}
+
+    def test_the_root_cannot_be_renamed(self, renaming: Rig) -> None:
+        rig = replace(renaming, folder="")
+        rig.publish({"a": b"1"})
+        rig.publish({"b": b"1"}, "overwrite")
+        assert rig.data() == {"b": b"1"}
+
+    def test_a_stranger_makes_the_folder_between_the_renames(self, renaming: Rig) -> None:
+        """What was published stays staged; what the stranger wrote was not there when it was decided to overwrite."""
+        source = made({"a": b"1"})
+        renaming.publish({"old": b"0"}, publisher="earlier")
+
+        def meanwhile(call: str, path: str) -> None:
+            if (call, path) == ("rename_directory", "gold"):
+                fill(renaming.store, {"gold/theirs": b"x"})
+
+        with pytest.raises(TransferIncomplete, match="made by somebody else"):
+            renaming.watched(meanwhile).publish(source, "overwrite")
+        assert renaming.data() == {"theirs": b"x"}
+        with pytest.raises(PublishInProgress):
+            renaming.found()
+        renaming.publish(source, "overwrite")
+        assert renaming.found() == {"a": b"1"}
+        assert renaming.backstage() == []
+
+    def test_what_was_staged_is_gone(self, renaming: Rig) -> None:
+        def fail(call: str, path: str) -> None:
+            if (call, path) == ("rename_directory", "gold"):
+                raise Unavailable("down")
+
+        source = made({"a": b"1"})
+        with pytest.raises(Unavailable):
+            renaming.watched(fail).publish(source)
+        for path in set(renaming.backstage()) - set(renaming.marks()):
+            renaming.store.delete(path)
+        with pytest.raises(PublishInProgress, match=rf"Check the folder, delete .*{renaming.marks()[0]} and publish"):
+            renaming.publish(source)
 
 
 class TestErrors:

@@ -19,7 +19,18 @@ from airflow_azureml_datastores.transfer.copy import prepare_copy
 from airflow_azureml_datastores.transfer.publish import POLICIES, Policy
 from airflow_azureml_datastores.transfer.source import Source, find_source, newest
 from tests.unit.transfer.publishing import SUCCESS, Rig, made
-from tests.unit.transfer.stores import SWAPPING, MemoryStore, Moved, Plug, PlugPulled, Watched, contents, fill, opener
+from tests.unit.transfer.stores import (
+    RENAMING,
+    SWAPPING,
+    MemoryStore,
+    Moved,
+    Plug,
+    PlugPulled,
+    Watched,
+    contents,
+    fill,
+    opener,
+)
 
 Files = dict[str, bytes]
 
@@ -52,6 +63,8 @@ class Scene:
     def lay(self) -> Scene:
         for info in list(self.rig.store.list()):
             self.rig.store.delete(info.path)
+        if self.rig.store.features.directories:
+            self.rig.store.delete_directory(self.rig.folder.rstrip("/"))
         if self.old:
             self.rig.publish(PUBLISHED, publisher="earlier")
             fill(self.rig.store, FOREIGN, self.rig.folder)
@@ -180,11 +193,12 @@ def test_read_at_any_moment(rig: Rig, policy: Policy) -> None:
 class TestPublishedWhileRead:
     """A whole publish happens at the n-th call of a reader, for every n. In memory, object after object is listed."""
 
-    @pytest.fixture(params=["marked", "swapped"])
+    @pytest.fixture(params=["marked", "renamed", "swapped"])
     def open_scene(self, request: pytest.FixtureRequest) -> Callable[[], Scene]:
         if request.param == "swapped":
             return lambda: Scene(Rig(MemoryStore(SWAPPING), "gold/"), "overwrite")
-        return lambda: Scene(Rig(MemoryStore(page=1), "gold/"), "overwrite")
+        features = RENAMING if request.param == "renamed" else None
+        return lambda: Scene(Rig(MemoryStore(features, page=1), "gold/"), "overwrite")
 
     def moments(self, open_scene: Callable[[], Scene]) -> Iterator[tuple[Scene, FileStore, list[str]]]:
         """Scenes; their stores, which publish at the next call each time; and the calls that were made."""

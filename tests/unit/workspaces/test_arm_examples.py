@@ -31,8 +31,10 @@ from airflow_azureml_datastores.core.credentials import (
 from airflow_azureml_datastores.core.datastore import Datastore, Location, UnknownLocation
 from airflow_azureml_datastores.errors import InvalidInput, Unsupported
 from airflow_azureml_datastores.stores import LOCATIONS, location_class
+from airflow_azureml_datastores.stores.adls_gen2 import AzureDataLakeGen2
 from airflow_azureml_datastores.stores.azure_blob import AzureBlob
 from airflow_azureml_datastores.stores.local_directory import LocalDirectory
+from airflow_azureml_datastores.stores.one_lake import OneLake
 from airflow_azureml_datastores.workspaces import _arm_connections as connections
 from airflow_azureml_datastores.workspaces import _arm_credentials as credentials
 from airflow_azureml_datastores.workspaces import _arm_datastores as datastores
@@ -106,7 +108,7 @@ class TestExamples:
         assert not kept.is_default
         if type_ == "AzureBlob":
             assert found.location == AzureBlob("string", "string")
-        elif type_ not in LOCATIONS:
+        else:  # of another type, or with the protocol "string"
             assert found.location == UnknownLocation(type_, own)
 
     @pytest.mark.parametrize("name", EXAMPLES)
@@ -162,6 +164,32 @@ class TestWrittenForOthers:
         assert (model.properties.description, model.properties.tags) == ("text", {"a": "b"})
         assert model.properties.properties == {"airflow_credential_conn_id": "conn"}
         assert datastores.decode({"name": "sales", **body}).datastore == datastore
+
+    @pytest.mark.parametrize(
+        ("location", "own"),
+        [
+            (
+                AzureDataLakeGen2("contoso", "raw", subscription_id="s", resource_group="r"),
+                {"filesystem": "raw", "account_name": "contoso", "subscription_id": "s", "resource_group": "r"},
+            ),
+            (
+                OneLake("ml", "Sales/Files", service_data_access_auth_identity="WorkspaceSystemAssignedIdentity"),
+                {
+                    "one_lake_workspace_name": "ml",
+                    "endpoint": "onelake.dfs.fabric.microsoft.com",
+                    "service_data_access_auth_identity": "WorkspaceSystemAssignedIdentity",
+                },
+            ),
+        ],
+        ids=lambda value: getattr(value, "type", ""),
+    )
+    def test_other_types(self, location: Location, own: dict[str, Any]) -> None:
+        datastore = Datastore("sales", location)
+        body = datastores.encode(datastore, None, credentials.NONE)
+        model = _deserialize(models.Datastore, body)
+        assert list(leftovers(model)) == []
+        assert {name: getattr(model.properties, name) for name in own} == own
+        assert datastores.decode({"name": "sales", **body}).datastore.location.fields() == location.fields()
 
     @pytest.mark.parametrize(
         "credential",
@@ -287,6 +315,10 @@ class TestLocations:
             AzureBlob("devstoreaccount1", "raw", "http://127.0.0.1:10000/devstoreaccount1"),
             AzureBlob("contoso", "raw", "https://contoso.blob.core.chinacloudapi.cn"),
             AzureBlob("contoso", "$web", "https://data.contoso.com/", "http"),
+            AzureDataLakeGen2("contoso", "raw"),
+            AzureDataLakeGen2("contoso", "raw", "https://contoso.dfs.core.chinacloudapi.cn"),
+            OneLake("ml", "Sales/Files"),
+            OneLake("ml", "Sales", endpoint="https://westeurope-onelake.dfs.fabric.microsoft.com"),
             LocalDirectory("/mnt/a b"),
         ],
         ids=str,
