@@ -30,9 +30,8 @@ def delete_filesystem(request: Request, account: Account, container: str, path: 
 
 def filesystem_properties(request: Request, account: Account, container: str, path: str) -> Response:
     files = account.find(container)
-    return Response(
-        200, None, {"ETag": files.etag, "Last-Modified": files.last_modified, "x-ms-namespace-enabled": "true"}
-    )
+    namespace = {"x-ms-namespace-enabled": str(account.hierarchical).lower()}
+    return Response(200, None, {"ETag": files.etag, "Last-Modified": files.last_modified, **namespace})
 
 
 def list_filesystems(request: Request, account: Account, container: str, path: str) -> Response:

@@ -168,6 +168,7 @@ class Account:
 
     Tests may look and tamper: ``filesystems["data"].paths["a/b"].content``; take ``lock`` if requests are under way.
 
+    :ivar hierarchical: what the account says of its namespace; it has one in any case.
     :ivar page: how many entries a page of a list has at most, and how many access checks one call makes.
     :ivar denied: the client ids of those whose tokens open nothing here.
     """
@@ -178,6 +179,7 @@ class Account:
         self.name = name
         self.key = base64.b64encode(secrets.token_bytes(64)).decode()
         self.delegation_secret = secrets.token_bytes(32)
+        self.hierarchical = True
         self.page = 5000
         self.denied: set[str] = set()
         self.lock = threading.RLock()
