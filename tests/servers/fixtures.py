@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.servers import NoServer
-from tests.servers.adls import DataLake, StorageAccount, run_adls
+from tests.servers.adls import DataLake, FabricItem, StorageAccount, run_adls
 from tests.servers.azurefiles import FileService, named_file_service, run_azurefiles
 from tests.servers.azureml import AzureML, run_azureml
 from tests.servers.azurite import ACCOUNT, BlobService, run_azurite
@@ -177,6 +177,19 @@ class Servers:
             return self.adls.storage
         name = (urlsplit(url).hostname or "").partition(".")[0]
         return StorageAccount(url, os.environ.get("TEST_ADLS_ACCOUNT", name), os.environ["TEST_ADLS_KEY"])
+
+    @cached_property
+    def onelake(self) -> FabricItem:
+        """An item of a Fabric workspace. Tests make folders of their own in it.
+
+        One of Microsoft's if ``TEST_ONELAKE_WORKSPACE`` and ``TEST_ONELAKE_ARTIFACT`` (``Sales/Files``) name it, and
+        ``TEST_ONELAKE_URL`` if it is not at the public address; else the stand-in's.
+        """
+        workspace = os.environ.get("TEST_ONELAKE_WORKSPACE")
+        if not workspace:
+            return self.adls.item
+        url = os.environ.get("TEST_ONELAKE_URL", "https://onelake.dfs.fabric.microsoft.com").rstrip("/")
+        return FabricItem(url, workspace, os.environ["TEST_ONELAKE_ARTIFACT"])
 
     @cached_property
     def azureml(self) -> AzureML:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Account",
     "DataLake",
+    "FabricItem",
     "Filesystem",
     "LoseResponse",
     "Meanwhile",
@@ -81,6 +82,23 @@ class StorageAccount:
                     client.delete_file_system()
 
 
+@dataclass(frozen=True)
+class FabricItem:
+    """An item of a Fabric workspace to test against, the stand-in's or one of Microsoft's.
+
+    :param url: of OneLake's dfs endpoint, without a trailing slash.
+    :param artifact: the item and the folder in it that is the tests' to fill.
+    :param token: "" where the identity of who runs the tests is to be taken.
+    :param ca: path of the PEM of the authority to trust; None is the system's.
+    """
+
+    url: str
+    workspace: str
+    artifact: str
+    token: str = field(default="", repr=False)
+    ca: Path | None = None
+
+
 class DataLake:
     """The stand-in as tests see it. One serves the whole session; tests make filesystems, accounts or workspaces of
     their own in it::
@@ -114,6 +132,13 @@ class DataLake:
     def storage(self) -> StorageAccount:
         """The account that tests share, over http."""
         return StorageAccount(self.plain_url(self._shared), self._shared.name, self._shared.key)
+
+    @property
+    def item(self) -> FabricItem:
+        """The item that tests share."""
+        if "shared" not in self.onelake.filesystems:
+            self.onelake.new_workspace("shared", ["Sales.Lakehouse"])
+        return FabricItem(self.url(self.onelake), "shared", "Sales/Files", self.token(), self.ca)
 
     def new_account(self) -> Account:
         """A storage account with a hierarchical namespace and nothing in it."""

@@ -1,0 +1,138 @@
+"""Files from every kind of datastore to every kind: copied, ingested, published. A new type is in it by its rig."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG
+
+from airflow_azureml_datastores import Datastore, Input
+from airflow_azureml_datastores.core.credentials import AccessToken, AccountKey, Anonymous, Credential, Identity
+from airflow_azureml_datastores.core.store import FileStore
+from airflow_azureml_datastores.hooks import WorkspaceHook
+from airflow_azureml_datastores.operators import (
+    CopyDatastoreOperator,
+    IngestToExperimentOperator,
+    PublishOutputsOperator,
+)
+from tests.contract.rig import find_rigs
+from tests.dags.conftest import WORKSPACE
+from tests.dags.runs import run_dag
+
+KINDS = [rig.name for rig in find_rigs()]
+
+FILES = {
+    "plain.csv": b"id,amount\n1,10\n",
+    "empty": b"",
+    "two words/100% + a&b=c;d,e.txt": b"odd",
+    "a%20b/a#b": b"percent",
+    "it's [1] {2} (3) ~x@y^z!$": b"signs",
+    unicodedata.normalize("NFC", "Übergröße/データ.csv"): "größer".encode(),
+    unicodedata.normalize("NFD", "é.csv"): b"decomposed",
+    "🚀/👩‍👩‍👧.png": b"beyond the first plane",
+    "d/" * 20 + "leaf": b"deep",
+    "a-b": b"before what is in a",
+    "a/b": b"in a",
+    "a0": b"after what is in a",
+    "two parts.bin": bytes(range(256)) * (9 << 12),
+}
+SIZE = sum(map(len, FILES.values()))
+
+
+@dataclass(frozen=True)
+class Place:
+    """A datastore with FILES below ``in/``."""
+
+    datastore: str
+    store: FileStore
+
+    def uri(self, path: str) -> str:
+        return f"azureml://datastores/{self.datastore}/paths/{path}"
+
+    def found(self, folder: str) -> dict[str, bytes]:
+        """The data in a folder."""
+        return {
+            info.path.removeprefix(folder): b"".join(self.store.read(info.path, if_match=info.etag))
+            for info in self.store.list(folder)
+            if info.path.rpartition("/")[2] not in ("_manifest.json", "_SUCCESS")
+        }
+
+
+@pytest.fixture(scope="module")
+def hook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkspaceHook]:
+    with pytest.MonkeyPatch.context() as patch:
+        home = tmp_path_factory.mktemp("workspace")
+        connection = {"conn_type": "azureml_local_workspace", "extra": {"home": str(home)}}
+        patch.setenv(f"AIRFLOW_CONN_{WORKSPACE.upper()}", json.dumps(connection))
+        with WorkspaceHook(WORKSPACE) as opened:
+            yield opened
+
+
+@pytest.fixture(scope="module")
+def places(request: pytest.FixtureRequest, hook: WorkspaceHook) -> Iterator[dict[str, Place]]:
+    """One of each kind."""
+    with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
+        made = {}
+        for rig in find_rigs():
+            store = stack.enter_context(rig(request).new_store())
+            for path, content in FILES.items():
+                store.write(f"in/{path}", [content], size=len(content))
+            location, credential = store.door
+            fields, conn_id = connection_of(credential), f"conn_{rig.name}"
+            if fields is not None:
+                patch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(fields))
+            hook.register(Datastore(rig.name, location, conn_id if fields else None))
+            made[rig.name] = Place(rig.name, store)
+        yield made
+
+
+def connection_of(credential: Credential) -> dict[str, Any] | None:
+    match credential:
+        case AccountKey(key):
+            return {"conn_type": "generic", "extra": {"account_key": key}}
+        case AccessToken(token):
+            return {"conn_type": "generic", "extra": {"access_token": token}}
+        case Anonymous() | Identity():
+            return None
+    raise AssertionError(f"no connection for a {type(credential).__name__}")
+
+
+@pytest.mark.parametrize("target", KINDS)
+@pytest.mark.parametrize("source", KINDS)
+def test_all_arrives(source: str, target: str, hook: WorkspaceHook, places: dict[str, Place]) -> None:
+    """Bytes, names and counts are equal."""
+    here, there = places[source], places[target]
+    hook.set_default(target)
+    experiment, defaults = f"from_{source}", {"workspace_conn_id": WORKSPACE}
+    with DAG(f"{source}_to_{target}", schedule=None, default_args=defaults, render_template_as_native_obj=True) as dag:
+        copy = CopyDatastoreOperator(task_id="copy", source=here.uri("in/"), target=there.uri(f"copied/{source}/"))
+        ingest = IngestToExperimentOperator(
+            task_id="ingest",
+            experiment=experiment,
+            run="r",
+            inputs={"x": here.uri("in/"), "left": Input(here.uri("in/"), mode="direct")},
+        )
+        publish = PublishOutputsOperator(
+            task_id="publish",
+            run={"experiment": experiment, "run": "r", "outputs": "{{ ti.xcom_pull('ingest')['inputs'] }}"},
+            outputs={"left": there.uri(f"published/{source}/")},
+        )
+        copy >> ingest >> publish
+    done = run_dag(dag)
+    assert done.succeeded, done.log
+    for result in (done["copy"], done["ingest"]["inputs"]["x"], done["publish"]["left"]):
+        assert (result["files"], result["bytes"]) == (len(FILES), SIZE)
+    assert there.found(f"copied/{source}/") == FILES
+    assert there.found(f"experiments/{experiment}/r/inputs/x/") == FILES
+    assert there.found(f"published/{source}/") == FILES
+    assert here.found("in/") == FILES
+
+
+def test_all_kinds_are_in_it() -> None:
+    assert len(KINDS) >= 4
