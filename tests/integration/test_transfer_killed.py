@@ -75,7 +75,7 @@ def digest(sites: Sites, source: Site) -> str:
     return finish(source, sites.new("blob"))[1]
 
 
-@pytest.mark.parametrize(("kind", "part"), [(k, p) for k in ("local", "blob") for p in (0.05, 0.5, 0.9)])
+@pytest.mark.parametrize(("kind", "part"), [(k, p) for k in ("local", "blob", "lake") for p in (0.05, 0.5, 0.9)])
 def test_ingest_killed(kind: str, part: float, files: Files, source: Site, sites: Sites, digest: str) -> None:
     home = sites.new(kind)
     arrived = 0
@@ -175,7 +175,8 @@ class Watcher:
 
 
 @pytest.mark.parametrize(
-    ("kind", "part"), [("local", 0.2), ("local", 0.9), ("blob", 0.3), ("blob", 0.6), ("blob", 0.9)]
+    ("kind", "part"),
+    [("local", 0.2), ("local", 0.9), ("blob", 0.3), ("blob", 0.6), ("blob", 0.9), ("lake", 0.3), ("lake", 1.4)],
 )
 @pytest.mark.parametrize("policy", POLICIES)
 def test_publish_killed(kind: str, policy: Policy, part: float, sites: Sites) -> None:

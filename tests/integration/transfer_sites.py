@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from airflow_azureml_datastores.core.credentials import AccountKey, Anonymous, Credential
 from airflow_azureml_datastores.core.datastore import Location
 from airflow_azureml_datastores.core.store import FileStore
+from airflow_azureml_datastores.stores.adls_gen2 import AzureDataLakeGen2
 from airflow_azureml_datastores.stores.azure_blob import AzureBlob
 from airflow_azureml_datastores.stores.local_directory import LocalDirectory
 from tests.servers.fixtures import Servers
@@ -34,11 +35,18 @@ class Sites:
         self._servers, self._stack = servers, stack
 
     def new(self, kind: str) -> Site:
-        """A new, empty store. :param kind: ``local``, in memory where the machine has such a folder, or ``blob``."""
+        """A new, empty store.
+
+        :param kind: ``local``, in memory where the machine has such a folder, ``blob`` or ``lake``.
+        """
         if kind == "local":
             base = "/dev/shm" if os.path.isdir("/dev/shm") else None
             folder = self._stack.enter_context(TemporaryDirectory(dir=base, ignore_cleanup_errors=True))
             return Site(LocalDirectory(folder), Anonymous())
+        if kind == "lake":
+            account = self._servers.adls_account
+            filesystem = self._stack.enter_context(account.filesystem())
+            return Site(AzureDataLakeGen2(account.account, filesystem, account.url), AccountKey(account.key))
         service = self._servers.azurite
         container = self._stack.enter_context(service.container())
         return Site(AzureBlob(service.account, container, endpoint=service.url), AccountKey(service.key))
