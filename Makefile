@@ -23,9 +23,8 @@ demo: $(INSTALLED)  ## Run the example pipeline in Airflow on an embedded worksp
 test: $(INSTALLED)  ## Run all tests
 	@$(PY) -m pytest -n auto --dist loadgroup $(ARGS)
 
-live: $(INSTALLED)  ## Run the workspace contract on a real Azure ML workspace, named by AZUREML_LIVE_* (see docs/azure-ml.md)
-	@test -n "$(AZUREML_LIVE_WORKSPACE)" || { echo "make live: set AZUREML_LIVE_SUBSCRIPTION, AZUREML_LIVE_RESOURCE_GROUP and AZUREML_LIVE_WORKSPACE" >&2; exit 2; }
-	@$(PY) -m pytest tests/contract/workspace -k live -p no:xdist $(ARGS)
+live: $(INSTALLED)  ## Run the contract suites on real services, named by environment variables (see docs/live.md)
+	@$(PY) -m tests.live $(ARGS)
 
 check: $(INSTALLED)  ## Format, lint, types and who may import whom
 	@$(VENV)/bin/ruff format --check .

@@ -7,6 +7,7 @@ import inspect
 
 import pytest
 
+import airflow_azureml_datastores
 from airflow_azureml_datastores import hooks
 from airflow_azureml_datastores.core.datastore import Location
 from airflow_azureml_datastores.core.store import FileStore
@@ -47,6 +48,14 @@ class TestDatastoreType:
         """Its store says how another process opens it."""
         store = inspect.get_annotations(location_class(type_name).open, eval_str=True)["return"]
         assert store.door is not FileStore.door
+
+    def test_is_one_of_the_package_s_names(self, type_name: str) -> None:
+        location = location_class(type_name)
+        assert getattr(airflow_azureml_datastores, location.__name__) is location
+        assert location.__name__ in airflow_azureml_datastores.__all__
+
+    def test_says_what_it_takes(self, type_name: str) -> None:
+        assert location_class(type_name).takes
 
     def test_has_a_rig(self, type_name: str) -> None:
         assert type_name in {rig.type for rig in find_rigs()}

@@ -33,6 +33,8 @@ class Rig(Protocol):
     case only (``"test_odd_name[NUL]"``). A deviation whose test passes is an error."""
     clock_tolerance: ClassVar[timedelta]
     """How far the store's clock, as ``modified`` shows it, may be from ours (its granularity included)."""
+    live: ClassVar[str]
+    """The environment variable by which a real service is named (``tests/servers/fixtures.py``); "" if none is."""
     secrets: Sequence[str]
     """Texts that must appear in no URL, representation or message."""
 

@@ -24,6 +24,7 @@ class AzureBlobRig:
         "test_lookalike[carriage return]": "the service takes no control characters, so the plain name is refused too",
     }
     clock_tolerance: ClassVar[timedelta] = timedelta(seconds=2)
+    live: ClassVar[str] = "TEST_AZURITE_URL"
 
     def __init__(self, request: pytest.FixtureRequest) -> None:
         self._service: BlobService = request.getfixturevalue("servers").azurite

@@ -22,6 +22,7 @@ class LocalDirectoryRig:
     type: ClassVar[str] = "LocalDirectory"
     deviations: ClassVar[Mapping[str, str]] = {}
     clock_tolerance: ClassVar[timedelta] = timedelta(seconds=1)
+    live: ClassVar[str] = ""
 
     def __init__(self, request: pytest.FixtureRequest) -> None:
         self.secrets: list[str] = []

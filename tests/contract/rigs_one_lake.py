@@ -26,6 +26,7 @@ class OneLakeRig:
         "test_lookalike[carriage return]": "the service takes no control characters, so the plain name is refused too",
     }
     clock_tolerance: ClassVar[timedelta] = timedelta(seconds=2)
+    live: ClassVar[str] = "TEST_ONELAKE_WORKSPACE"
 
     def __init__(self, request: pytest.FixtureRequest) -> None:
         self._item: FabricItem = request.getfixturevalue("servers").onelake

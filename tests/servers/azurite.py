@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import gettempdir
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 from tests.servers import NoServer
@@ -59,6 +60,13 @@ class BlobService:
             finally:
                 if make or client.exists():
                     client.delete_container()
+
+
+def named_blob_service(url: str) -> BlobService:
+    """The account at an address: by ``TEST_AZURITE_KEY``, if that is set, and by its host's first label."""
+    url = url.rstrip("/")
+    key = os.environ.get("TEST_AZURITE_KEY")
+    return BlobService(url, urlsplit(url).netloc.partition(".")[0], key) if key else BlobService(url)
 
 
 def cache_folder() -> Path:

