@@ -25,6 +25,8 @@ from tests.contract.rig import find_rigs
 from tests.dags.conftest import WORKSPACE
 from tests.dags.runs import run_dag
 
+pytestmark = pytest.mark.xdist_group("pairs")
+
 KINDS = [rig.name for rig in find_rigs()]
 
 FILES = {
