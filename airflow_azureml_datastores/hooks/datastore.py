@@ -15,7 +15,7 @@ from airflow_azureml_datastores.core.manifest import Manifest
 from airflow_azureml_datastores.core.place import Place
 from airflow_azureml_datastores.core.store import FileStore, ObjectInfo
 from airflow_azureml_datastores.core.uri import DatastoreUri, parse_datastore_uri
-from airflow_azureml_datastores.errors import InvalidInput, PathExists, PathNotFound
+from airflow_azureml_datastores.errors import DatastoresError, InvalidInput, PathExists, PathNotFound
 from airflow_azureml_datastores.hooks.local_files import local_folder, local_source
 from airflow_azureml_datastores.hooks.workspace import WorkspaceHook
 from airflow_azureml_datastores.transfer.copy import prepare_copy
@@ -175,6 +175,14 @@ class DatastoreHook(BaseHook):
         found = [info.path for info in self.list(path)]
         delete_all(self.root.store, found)
         return len(found)
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Find out whether the datastore is there and lets its credential in, and tell a person."""
+        try:
+            self.root.store.check()
+        except DatastoresError as error:
+            return False, str(error)
+        return True, f"{self.root.datastore}: {self.root.store.url}"
 
     def close(self) -> None:
         """Close the datastore."""

@@ -192,6 +192,17 @@ class TestDatastoreHook:
         ):
             hook.read("a.csv")
 
+    def test_connection(self, home: Path, tmp_path: Path) -> None:
+        with DatastoreHook("workspacefilestore", "ws") as hook:
+            assert hook.test_connection() == (True, f"workspacefilestore: {(home / 'workspacefilestore').as_uri()}")
+        with WorkspaceHook("ws") as workspace:
+            workspace.register(Datastore("gone", LocalDirectory(str(tmp_path / "gone"))))
+        for name, problem in (("gone", "does not exist"), ("missing", "no datastore 'missing'")):
+            with DatastoreHook(name, "ws") as hook:
+                ok, said = hook.test_connection()
+                assert not ok
+                assert problem in said
+
     def test_a_local_directory_takes_no_credential(self, connect: Connect, tmp_path: Path) -> None:
         connect("wasb", conn_id="contoso_storage", login="contoso", password="c2VjcmV0")
         with WorkspaceHook("ws") as workspace:
