@@ -132,8 +132,11 @@ class DataLakeStore(BlobStore):
         yield from in_order(super().list(prefix), prefix.rfind("/") + 1)
 
     def delete(self, path: str) -> None:
-        with suppress(Conflict):  # it is a folder, and so no object
+        try:
             super().delete(path)
+        except Conflict:
+            if not self._container.directories.is_directory(path):  # which is no object
+                raise
 
     def make_directory_like(self, path: str, model: str) -> bool:
         self._container.check_name(path)

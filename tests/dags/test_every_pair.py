@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +21,7 @@ from airflow_azureml_datastores.operators import (
     IngestToExperimentOperator,
     PublishOutputsOperator,
 )
+from airflow_azureml_datastores.sensors import NewDataSensor
 from tests.contract.rig import find_rigs
 from tests.dags.conftest import WORKSPACE
 from tests.dags.runs import run_dag
@@ -49,10 +50,14 @@ SIZE = sum(map(len, FILES.values()))
 
 @dataclass(frozen=True)
 class Place:
-    """A datastore with FILES below ``in/``."""
+    """A datastore with FILES below ``in/``.
+
+    :param secrets: that open it.
+    """
 
     datastore: str
     store: FileStore
+    secrets: Sequence[str]
 
     def uri(self, path: str) -> str:
         return f"azureml://datastores/{self.datastore}/paths/{path}"
@@ -81,8 +86,9 @@ def places(request: pytest.FixtureRequest, hook: WorkspaceHook) -> Iterator[dict
     """One of each kind."""
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
         made = {}
-        for rig in find_rigs():
-            store = stack.enter_context(rig(request).new_store())
+        for kind in find_rigs():
+            rig = kind(request)
+            store = stack.enter_context(rig.new_store())
             for path, content in FILES.items():
                 store.write(f"in/{path}", [content], size=len(content))
             location, credential = store.door
@@ -90,7 +96,7 @@ def places(request: pytest.FixtureRequest, hook: WorkspaceHook) -> Iterator[dict
             if fields is not None:
                 patch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(fields))
             hook.register(Datastore(rig.name, location, conn_id if fields else None))
-            made[rig.name] = Place(rig.name, store)
+            made[rig.name] = Place(rig.name, store, rig.secrets)
         yield made
 
 
@@ -130,10 +136,27 @@ def test_all_arrives(source: str, target: str, hook: WorkspaceHook, places: dict
     assert done.succeeded, done.log
     for result in (done["copy"], done["ingest"]["inputs"]["x"], done["publish"]["left"]):
         assert (result["files"], result["bytes"]) == (len(FILES), SIZE)
+    assert not [secret for secret in (*here.secrets, *there.secrets) if secret in done.log]
     assert there.found(f"copied/{source}/") == FILES
     assert there.found(f"experiments/{experiment}/r/inputs/x/") == FILES
     assert there.found(f"published/{source}/") == FILES
     assert here.found("in/") == FILES
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_new_files_are_seen_once(kind: str, hook: WorkspaceHook, places: dict[str, Place]) -> None:
+    """A sensor finds what is there, an ingest takes it; what comes later is found alone."""
+    place = places[kind]
+    hook.set_default("workspaceblobstore")
+    with DAG(f"watch_{kind}", schedule=None, default_args={"workspace_conn_id": WORKSPACE}) as dag:
+        seen = NewDataSensor(task_id="seen", path=place.uri("watched/**/*.csv"), min_files=1)
+        IngestToExperimentOperator(task_id="ingest", experiment=f"watch_{kind}", inputs={"x": seen.output})
+    for names in (["a.csv", "b c/ü%.csv"], ["b c/later.csv"], ["a.csv"]):
+        for name in names:
+            place.store.write(f"watched/{name}", [f"{names}".encode()])
+        done = run_dag(dag)
+        assert done.succeeded, done.log
+        assert done["seen"]["files"] == done["ingest"]["inputs"]["x"]["files"] == len(names)
 
 
 def test_all_kinds_are_in_it() -> None:

@@ -22,6 +22,7 @@ from airflow_azureml_datastores.core.credentials import (
 from airflow_azureml_datastores.core.store import FileStore
 from airflow_azureml_datastores.errors import (
     AccessDenied,
+    Conflict,
     ContainerNotFound,
     InvalidConnection,
     PathExists,
@@ -159,6 +160,15 @@ class TestFolders:
         with pytest.raises(UnsafePath, match="is a folder"):
             put(store, "a", bytes(9 * MIB))
         assert paths(store) == ["a/b"]
+
+    def test_a_file_that_somebody_holds_is_not_taken_for_deleted(self, lake: Lake, store: FileStore) -> None:
+        put(store, "a")
+        lease = lake.sdk().get_file_client("a").acquire_lease()
+        with pytest.raises(Conflict, match="Somebody holds a lease on it"):
+            store.delete("a")
+        lease.release()
+        store.delete("a")
+        assert paths(store) == []
 
     def test_only_empty_folders_give_way(self, lake: Lake, store: FileStore) -> None:
         """However deep; but not if a file comes into one of them just then."""

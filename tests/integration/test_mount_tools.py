@@ -283,7 +283,9 @@ for folder, folders, files in sorted(os.walk(".")):
 """
 
 
-@pytest.mark.parametrize(("rig", "seed"), [("local", 3), ("local", 27), ("blob", 4), ("lake", 5), ("lake", 11)], indirect=["rig"])
+@pytest.mark.parametrize(
+    ("rig", "seed"), [("local", 3), ("local", 27), ("blob", 4), ("lake", 5), ("lake", 11)], indirect=["rig"]
+)
 def test_anything(rig: Rig, seed: int, tmp_path: Path) -> None:
     """Some hundred calls at random, on few names, so that they meet."""
     script = tmp_path / "program.py"
