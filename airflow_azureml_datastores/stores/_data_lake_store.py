@@ -16,7 +16,7 @@ from airflow_azureml_datastores.core.credentials import Credential
 from airflow_azureml_datastores.core.datastore import Location
 from airflow_azureml_datastores.core.paths import show
 from airflow_azureml_datastores.core.store import ObjectInfo
-from airflow_azureml_datastores.errors import AccessDenied, Conflict, UnsafePath, Unsupported
+from airflow_azureml_datastores.errors import AccessDenied, Changed, Conflict, UnsafePath, Unsupported
 from airflow_azureml_datastores.stores._azure import AzureAccess, Patience
 from airflow_azureml_datastores.stores._blob_container import BlobContainer
 from airflow_azureml_datastores.stores._blob_names import can_start_a_name, check_blob_name, has_empty_segment
@@ -79,6 +79,8 @@ class DataLakeContainer(BlobContainer):
         """
         try:
             return write()
+        except Changed:  # there is a file, just another version of it
+            raise
         except (Conflict, UnsafePath):
             there = self.directories.is_directory(path)
             if there and self.directories.remove_empty(path):
