@@ -20,6 +20,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     front: Front
     timeout = 60
+    disable_nagle_algorithm = True  # or a body waits 40 ms for the client to acknowledge the headers
 
     def log_message(self, format: str, *args: object) -> None:
         pass
