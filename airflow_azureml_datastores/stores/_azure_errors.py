@@ -26,7 +26,8 @@ from airflow_azureml_datastores.errors import (
     Unsupported,
 )
 
-# https://learn.microsoft.com/rest/api/storageservices/common-rest-api-error-codes and .../blob-service-error-codes
+# https://learn.microsoft.com/rest/api/storageservices/common-rest-api-error-codes, .../blob-service-error-codes and
+# .../file-service-error-codes
 CODES: Mapping[str, type[DatastoresError]] = {
     "AccountBeingCreated": Unavailable,
     "AccountIsDisabled": AccessDenied,
@@ -44,13 +45,17 @@ CODES: Mapping[str, type[DatastoresError]] = {
     "BlobNotFound": PathNotFound,
     "BlockCountExceedsLimit": Unsupported,
     "BlockListTooLong": Unsupported,
+    "CannotDeleteFileOrDirectory": Conflict,
+    "ClientCacheFlushDelay": Unavailable,
     "ConditionNotMet": Changed,
     "ContainerBeingDeleted": ContainerNotFound,
     "ContainerDisabled": AccessDenied,
     "ContainerNotFound": ContainerNotFound,
+    "DeletePending": Conflict,
     "DestinationPathIsBeingDeleted": Unavailable,
     "DirectoryIsNotEmpty": Conflict,
     "DirectoryNotEmpty": Conflict,
+    "FileLockConflict": Conflict,
     "FilesystemBeingDeleted": ContainerNotFound,
     "FilesystemNotFound": ContainerNotFound,
     "InsufficientAccountPermissions": AccessDenied,
@@ -60,23 +65,42 @@ CODES: Mapping[str, type[DatastoresError]] = {
     "InvalidBlobType": Unsupported,
     "InvalidBlockList": Changed,
     "InvalidDestinationPath": UnsafePath,
+    "InvalidFileOrDirectoryPathName": UnsafePath,
     "InvalidRenameSourcePath": UnsafePath,
     "InvalidResourceName": UnsafePath,
     "InvalidSourceOrDestinationResourceType": PathExists,
     "InvalidUri": UnsafePath,
     "KeyBasedAuthenticationNotPermitted": AccessDenied,
+    "LeaseAlreadyPresent": Conflict,
+    "LeaseIdMismatchWithFileOperation": Conflict,
+    "LeaseIdMismatchWithLeaseOperation": Conflict,
     "LeaseIdMissing": Conflict,
+    "LeaseLost": Conflict,
+    "LeaseNotPresentWithFileOperation": Conflict,
+    "LeaseNotPresentWithLeaseOperation": Conflict,
     "NoAuthenticationInformation": AccessDenied,
     "OperationNotAllowedOnThePath": UnsafePath,
     "OperationTimedOut": Unavailable,
     "OutOfRangeInput": UnsafePath,
+    "ParentNotFound": PathNotFound,
     "PathAlreadyExists": PathExists,
     "PathConflict": UnsafePath,
     "PathNotFound": PathNotFound,
+    "PendingCopyOperation": Conflict,
     "PublicAccessNotPermitted": AccessDenied,
+    "ReadOnlyAttribute": Conflict,
     "RenameDestinationParentPathNotFound": PathNotFound,
+    "ResourceAlreadyExists": PathExists,
+    "ResourceNotFound": PathNotFound,
     "ResourceTypeMismatch": UnsafePath,
+    "SMBDeletePending": Conflict,
     "ServerBusy": Unavailable,
+    "ShareAlreadyExists": PathExists,
+    "ShareBeingDeleted": ContainerNotFound,
+    "ShareDisabled": AccessDenied,
+    "ShareNotFound": ContainerNotFound,
+    "ShareSizeLimitReached": Conflict,
+    "SharingViolation": Conflict,
     "SnapshotsPresent": Conflict,
     "SourceConditionNotMet": Changed,
     "SourcePathIsBeingDeleted": PathNotFound,
@@ -150,18 +174,30 @@ _REMEDIES = {
     "Contributor' on the account or container, for a SAS token the right letter in 'sp'.",
     "AuthorizationSourceIPMismatch": "It is valid for other IP addresses only.",
     "BlobArchived": "It is in the archive tier: rehydrate it first.",
+    "CannotDeleteFileOrDirectory": "An SMB client has it open.",
     "CannotVerifyCopySource": "The service could not read the source of the copy.",
     "BlockListTooLong": "Give the size in advance: then its blocks are made large enough.",
+    "ClientCacheFlushDelay": "An SMB client has it open, and did not hand over in time what it had not written yet.",
     "ContainerBeingDeleted": "It is just being deleted.",
+    "DeletePending": "An SMB client is deleting it, while one has it open.",
+    "DirectoryNotEmpty": "There is something in it.",
+    "FileLockConflict": "An SMB client has locked a part of it.",
     "InvalidBlobOrBlock": "Somebody else's upload to the same blob is not finished.",
     "InvalidBlockList": "Somebody else wrote the same blob during the upload.",
     "KeyBasedAuthenticationNotPermitted": "The account allows neither its key nor what is signed with it: use an "
     "identity (service principal, managed or workload identity).",
+    "LeaseAlreadyPresent": "Somebody holds a lease on it.",
     "LeaseIdMissing": "Somebody holds a lease on it.",
     "NoAuthenticationInformation": "It is not public: give a credential.",
     "OperationNotAllowedOnThePath": "Fabric manages it: data goes below the item's folders, such as Files.",
     "PublicAccessNotPermitted": "It is not public: give a credential.",
+    "ReadOnlyAttribute": "It has the attribute ReadOnly: take that off first, through SMB.",
     "ResourceNotFound": "To those who may not read it, too, it looks as if it were not there.",
+    "ResourceTypeMismatch": "A folder is where a file is meant, or a file where a folder is.",
+    "SMBDeletePending": "An SMB client is deleting it, while one has it open.",
+    "ShareBeingDeleted": "It is just being deleted.",
+    "ShareSizeLimitReached": "The share is full: raise its quota, or make room in it.",
+    "SharingViolation": "An SMB client has it, or something in it, open.",
     "SnapshotsPresent": "It has snapshots: delete them first.",
 }
 
@@ -170,6 +206,9 @@ _OBSTORE_STATUS = re.compile(r"status code: (\d{3})\b")
 _SECRET = re.compile(r"(?i)(sig|signature|key|secret|token|assertion)(=|%3D|\": *\")[^&\s\"']+")
 _LOGIN_STATUS = re.compile(r"HTTP Error: (429|5\d\d)\b")
 _SAID = 300
+
+_INTENT = "x-ms-file-request-intent"
+"""The header without which Azure Files takes no token: https://learn.microsoft.com/azure/storage/files/authorize-oauth-rest"""
 
 
 def code_of(error: BaseException) -> str | None:
@@ -202,6 +241,8 @@ def class_of(error: BaseException, *, of_path: bool) -> type[DatastoresError]:
     code, status = code_of(error), status_of(error)
     if code is not None and code in CODES:
         ours = CODES[code]
+    elif status == 400 and _INTENT in str(error):
+        ours = AccessDenied
     elif status is not None and status in STATUSES:
         ours = STATUSES[status]
     elif status is not None and status >= 500:
@@ -243,11 +284,13 @@ class AzureErrors:
     :param place: how messages call the container, for example ``https://a.blob.core.windows.net/c``.
     :param credential: how messages call the credential that is used, for example ``the account key``: asked for with
         each error, as a token may have expired meanwhile.
+    :param remedies: what to do about a code, where it is another thing than for most services.
     """
 
-    def __init__(self, place: str, credential: Callable[[], str]) -> None:
+    def __init__(self, place: str, credential: Callable[[], str], remedies: Mapping[str, str] | None = None) -> None:
         self._place = place
         self._credential = credential
+        self._remedies = {**_REMEDIES, **(remedies or {})}
         self.upstream = upstream_errors()
 
     def translate(self, error: BaseException, path: str | None = None) -> DatastoresError:
@@ -257,10 +300,8 @@ class AzureErrors:
         """
         ours, code = class_of(error, of_path=path is not None), code_of(error)
         subject = self._place if path is None or ours is ContainerNotFound else self.subject(path)
-        parts = [f"{subject}: {self._happened(ours, error)}{in_brackets(code, status_of(error))}."]
-        if code in _REMEDIES:
-            parts.append(_REMEDIES[code])
-        return ours(" ".join(parts))
+        happened = f"{subject}: {self._happened(ours, error)}{in_brackets(code, status_of(error))}."
+        return ours(" ".join(filter(None, [happened, self._remedies.get(code or "")])))
 
     def subject(self, path: str) -> str:
         """How messages call an object."""
@@ -282,8 +323,8 @@ class AzureErrors:
             return f"the service did not answer properly{network_reason(error)}"
         return {
             Changed: "it is not, or no longer, the version that was asked for",
-            Conflict: "the service refuses this in the blob's present state",
-            ContainerNotFound: "there is no such container",
+            Conflict: "the service refuses this in its present state",
+            ContainerNotFound: "it does not exist",
             PathExists: "there is something already",
             PathNotFound: "there is no such file",
             UnsafePath: "the service cannot hold this name",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from types import ModuleType
 
 import azure.core.exceptions
@@ -10,6 +11,7 @@ import azure.identity
 import obstore.exceptions
 import pytest
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError, ServiceRequestError
+from azure.storage.fileshare import StorageErrorCode
 
 from airflow_azureml_datastores.errors import (
     AccessDenied,
@@ -20,6 +22,7 @@ from airflow_azureml_datastores.errors import (
     PathExists,
     PathNotFound,
     Unavailable,
+    UnsafePath,
     Unsupported,
 )
 from airflow_azureml_datastores.stores._azure_errors import CLASSES, CODES, STATUSES, AzureErrors, class_of
@@ -49,6 +52,83 @@ def test_classes_that_are_named_exist() -> None:
         if inspect.isclass(error)
     }
     assert {name for name in CLASSES if not name.startswith("builtins.")} <= known
+
+
+# Codes of the Files service that cannot occur here: of calls that are not made, or of mistakes that a client makes.
+NOT_MADE = {
+    "AccountAlreadyExists",
+    "ConditionHeadersNotSupported",
+    "ContainerQuotaDowngradeNotAllowed",
+    "EmptyMetadataKey",
+    "FeatureVersionMismatch",
+    "FileShareProvisionedBandwidthDowngradeNotAllowed",
+    "FileShareProvisionedBandwidthInvalid",
+    "FileShareProvisionedIopsDowngradeNotAllowed",
+    "FileShareProvisionedIopsInvalid",
+    "FileShareProvisionedStorageInvalid",
+    "InfiniteLeaseDurationRequired",
+    "InvalidHttpVerb",
+    "InvalidMarker",
+    "InvalidMd5",
+    "InvalidMetadata",
+    "InvalidQueryParameterValue",
+    "InvalidXmlDocument",
+    "InvalidXmlNodeValue",
+    "LeaseAlreadyBroken",
+    "LeaseIsBreakingAndCannotBeAcquired",
+    "LeaseIsBreakingAndCannotBeChanged",
+    "LeaseIsBrokenAndCannotBeRenewed",
+    "Md5Mismatch",
+    "MetadataTooLarge",
+    "MissingContentLengthHeader",
+    "MissingRequiredQueryParameter",
+    "MissingRequiredXmlNode",
+    "MultipleConditionHeadersNotSupported",
+    "NoPendingCopyOperation",
+    "OutOfRangeQueryParameterValue",
+    "RequestUrlFailedToParse",
+    "ShareHasSnapshots",
+    "ShareSnapshotCountExceeded",
+    "ShareSnapshotInProgress",
+    "ShareSnapshotNotFound",
+    "ShareSnapshotOperationNotSupported",
+    "UnsupportedHeader",
+    "UnsupportedHttpVerb",
+    "UnsupportedQueryParameter",
+    "UnsupportedXmlNode",
+}
+# Those whose status says what is meant.
+LEFT_TO_STATUS = {
+    "CannotVerifyCopySource",
+    "CopyAcrossAccountsNotSupported",
+    "CopyIdMismatch",
+    "InvalidHeaderValue",
+    "InvalidInput",
+    "InvalidOperation",
+    "InvalidRange",
+    "MissingRequiredHeader",
+    "RequestBodyTooLarge",
+    "SystemInUse",
+    "TotalSharesCountExceedsAccountLimit",
+    "TotalSharesProvisionedBandwidthExceedsAccountLimit",
+    "TotalSharesProvisionedCapacityExceedsAccountLimit",
+    "TotalSharesProvisionedIopsExceedsAccountLimit",
+}
+# Those of the other services, whose enumeration is the same.
+_OF_BLOBS = "Blob|Block|Page|Append|Incremental|Sequence|Tier|SourceUri|^Snapshot|PreviousSnapshot|Container"
+_OF_QUEUES = "Queue|Message|PopReceipt"
+_OF_DATA_LAKE = (
+    "Filesystem|FlushPosition|PropertyName|RestVersion|ContentLengthMustBeZero|SourceOrDestinationResourceType"
+    "|LeaseNameMismatch|LeaseIsAlreadyBroken|^Path|(Source|Parent|Destination)Path|DestinationPath$"
+)
+OF_OTHERS = re.compile(f"{_OF_BLOBS}|{_OF_QUEUES}|{_OF_DATA_LAKE}")
+
+
+def test_no_code_of_the_files_service_is_left_out() -> None:
+    """A code that an update of the client brings has to be given a meaning, or be known to need none."""
+    codes = {code.value for code in StorageErrorCode}
+    others = {code for code in codes - set(CODES) if OF_OTHERS.search(code)} - NOT_MADE - LEFT_TO_STATUS
+    assert codes - others - set(CODES) == NOT_MADE | LEFT_TO_STATUS
 
 
 class Response:
@@ -83,6 +163,16 @@ def answer(status: int, code: str | None = None) -> HttpResponseError:
         (answer(409, "PublicAccessNotPermitted"), AccessDenied),
         (answer(412, "ConditionNotMet"), Changed),
         (answer(412, "LeaseIdMissing"), Conflict),
+        (answer(404, "ShareNotFound"), ContainerNotFound),
+        (answer(409, "ShareBeingDeleted"), ContainerNotFound),
+        (answer(403, "ShareDisabled"), AccessDenied),
+        (answer(403, "ShareSizeLimitReached"), Conflict),
+        (answer(404, "ParentNotFound"), PathNotFound),
+        (answer(409, "ResourceTypeMismatch"), UnsafePath),
+        (answer(409, "ResourceAlreadyExists"), PathExists),
+        (answer(409, "SharingViolation"), Conflict),
+        (answer(400, "InvalidFileOrDirectoryPathName"), UnsafePath),
+        (answer(408, "ClientCacheFlushDelay"), Unavailable),
         (answer(429), Unavailable),
         (answer(500, "InternalError"), Unavailable),
         (answer(599), Unavailable),
@@ -112,6 +202,21 @@ def test_every_meaning_can_be_said(table: dict[object, type[DatastoresError]]) -
 def test_container_rather_than_path() -> None:
     assert class_of(answer(404), of_path=False) is ContainerNotFound
     assert "some/path" not in str(ERRORS.translate(answer(404, "ContainerNotFound"), "some/path"))
+
+
+def test_token_without_the_intent_of_a_backup() -> None:
+    """Azure Files takes no token without it, and says so with 400 only."""
+    error = HttpResponseError(message="HeaderName:x-ms-file-request-intent", response=Response(400))  # type: ignore[arg-type]
+    assert class_of(error, of_path=True) is AccessDenied
+
+
+def test_remedies_of_a_service() -> None:
+    errors = AzureErrors("https://x/y", lambda: "it", {"SharingViolation": "Close it.", "ResourceNotFound": ""})
+    assert str(errors.translate(answer(409, "SharingViolation"), "a")).endswith("(409 SharingViolation). Close it.")
+    assert str(errors.translate(answer(404, "ResourceNotFound"), "a")).endswith("(404 ResourceNotFound).")
+    assert str(ERRORS.translate(answer(409, "SharingViolation"), "a")).endswith(
+        "SMB client has it, or something in it, open."
+    )
 
 
 def test_what_obstore_was_answered() -> None:
