@@ -18,13 +18,13 @@ from airflow_azureml_datastores.errors import (
     Changed,
     Conflict,
     DatastoresError,
-    InvalidInput,
     PathExists,
     PathNotFound,
     Unavailable,
 )
 from airflow_azureml_datastores.stores._blob_container import PART, PARTS_AT_ONCE, BlobContainer
 from airflow_azureml_datastores.stores._blob_reading import fetch, quoted, stat_blob
+from airflow_azureml_datastores.stores._content import counted, regrouped
 
 if TYPE_CHECKING:
     from obstore import PutMode
@@ -74,7 +74,7 @@ class BlobWriter:
         Errors of ``chunks`` come out as they are.
         """
         self._container.check_name(path)
-        parts = regrouped(_counted(chunks, size, path), block_size(size or 0))
+        parts = regrouped(counted(chunks, size, path), block_size(size or 0))
         first, second = next(parts, b""), next(parts, None)
         if second is None:
             with self._gone_is_changed(path, condition):
@@ -220,36 +220,6 @@ def _committed_before(container: BlobContainer, path: str, blocks: list[str]) ->
 def block_size(size: int, unit: int = PART) -> int:
     """Bytes per block for so many bytes in all: a multiple of ``unit`` that keeps within ``MAX_BLOCKS``."""
     return unit * max(1, -(-size // (unit * MAX_BLOCKS)))
-
-
-def regrouped(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
-    """The same bytes in parts of just this size (the last one may be smaller, none is empty)."""
-    pending: list[bytes | memoryview] = []
-    have = 0
-    for chunk in chunks:
-        if not pending and len(chunk) == size:
-            yield bytes(chunk)
-            continue
-        rest = memoryview(chunk)
-        while have + len(rest) >= size:
-            taken = size - have
-            yield b"".join([*pending, rest[:taken]])
-            pending, have, rest = [], 0, rest[taken:]
-        if rest:
-            pending.append(rest)
-            have += len(rest)
-    if pending:
-        yield b"".join(pending)
-
-
-def _counted(chunks: Iterable[bytes], size: int | None, path: str) -> Iterator[bytes]:
-    """:raises InvalidInput: in all there were not the bytes that were announced."""
-    came = 0
-    for chunk in chunks:
-        came += len(chunk)
-        yield chunk
-    if size is not None and came != size:
-        raise InvalidInput(f"{show(path)} was to have {size} bytes but {came} came; nothing was written.")
 
 
 def _without_create(condition: Condition) -> dict[str, Any]:

@@ -48,7 +48,8 @@ from airflow_azureml_datastores.errors import (
 from airflow_azureml_datastores.stores import _blob_copying
 from airflow_azureml_datastores.stores._azure import Patience
 from airflow_azureml_datastores.stores._blob_container import PART, PARTS_AT_ONCE
-from airflow_azureml_datastores.stores._blob_writing import BlobWriter, block_size, regrouped
+from airflow_azureml_datastores.stores._blob_writing import BlobWriter, block_size
+from airflow_azureml_datastores.stores._content import regrouped
 from airflow_azureml_datastores.stores.azure_blob import AzureBlob, AzureBlobStore
 from tests.servers.azurite import BlobService
 from tests.servers.fixtures import Servers
