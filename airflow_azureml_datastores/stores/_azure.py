@@ -67,7 +67,7 @@ class Patience:
         class StorageRetryPolicy(RetryPolicy[Any, Any]):
             def send(self, request: PipelineRequest[Any]) -> PipelineResponse[Any, Any]:
                 """Take on the storage SDKs' talk with their own policy, which is about secondary locations."""
-                for option in ("hosts", "location_mode"):
+                for option in ("hosts", "location_mode", "retry_to_secondary"):
                     request.context.options.pop(option, None)
                 response = super().send(request)
                 response.http_response.location_mode = "primary"

@@ -6,7 +6,8 @@ import copy
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
@@ -23,6 +24,9 @@ _DOUBT = 60.0
 """Seconds for which a new token that is refused is not renewed: the reason will be another one."""
 _PAUSE = 10.0
 """Seconds for which a renewal that has failed is not tried again."""
+
+_RENAMED = "x-ms-file-rename-source"
+"""The header with the URL of a file that is to be renamed, which has to be signed as that of the request is."""
 
 _REFUSED = ("AuthenticationFailed", "AuthorizationFailure")
 """The service's and Azurite's word for a token that has expired, or was signed with a key that is no longer there."""
@@ -108,26 +112,38 @@ def sas_transport(sas: CurrentSas, **options: Any) -> RequestsTransport:
 
     class SasTransport(RequestsTransport):  # type: ignore[misc]
         def send(self, request: Any, **kwargs: Any) -> Any:
-            unsigned, token = request.url, sas.token()
-            try:
-                request.url = _signed(unsigned, token)
+            token = sas.token()
+            with _signed(request, token):
                 response = super().send(request, **kwargs)
-                if response.headers.get("x-ms-error-code") not in _REFUSED:
-                    return response
-                other = sas.after_refusal(token)
-                if other is None or not _rewound(request):
-                    return response
-                response.internal_response.close()
-                request.url = _signed(unsigned, other)
+            if response.headers.get("x-ms-error-code") not in _REFUSED:
+                return response
+            other = sas.after_refusal(token)
+            if other is None or not _rewound(request):
+                return response
+            response.internal_response.close()
+            with _signed(request, other):
                 return super().send(request, **kwargs)
-            finally:
-                request.url = unsigned
 
     return SasTransport(**options)
 
 
-def _signed(url: str, token: str) -> str:
-    return f"{url}{'&' if urlsplit(url).query else '?'}{token}"
+@contextmanager
+def _signed(request: Any, token: str) -> Iterator[None]:
+    """Let the request be one with the token, until it has been sent."""
+    url, renamed = request.url, request.headers.get(_RENAMED)
+    try:
+        request.url = _with(url, token)
+        if renamed:
+            request.headers[_RENAMED] = _with(renamed, token)
+        yield
+    finally:
+        request.url = url
+        if renamed:
+            request.headers[_RENAMED] = renamed
+
+
+def _with(url: str, token: str) -> str:
+    return f"{url.rstrip('?')}{'&' if urlsplit(url).query else '?'}{token}"
 
 
 def _rewound(request: Any) -> bool:
