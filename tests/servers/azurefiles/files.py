@@ -8,17 +8,32 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from tests.servers.azurefiles.listing import list_ranges
-from tests.servers.azurefiles.tree import Node, Share, metadata
+from tests.servers.azurefiles.rights import at_birth, given, inherited
+from tests.servers.azurefiles.tree import Node, Share, Waits, metadata
 from tests.servers.azurefiles.web import MAX_RANGE, Refusal, Response, bad_header, byte_range, missing
+from tests.servers.fault import Fault
 
 if TYPE_CHECKING:
     from tests.servers.azureml.web import Request
 
 LARGEST = 4 << 40
+
+
+@dataclass
+class SlowCopy(Fault):
+    """A copy goes on after the answer: it is pending for the next so many who ask about the file.
+
+    :param fails: how it ends then; "" is well.
+    """
+
+    looks: int = 2
+    fails: str = ""
+
 
 Parts = list[str]
 Source = Callable[[str], Node]
@@ -36,7 +51,7 @@ def create(share: Share, parts: Parts, request: Request) -> Response:
     if len(request.content) > min(size, MAX_RANGE):
         raise Refusal(413, "RequestBodyTooLarge")
     lease_id = replace(share, parts, request)
-    node = Node(parts[-1], bytearray(size), lease=lease_id)
+    node = Node(parts[-1], bytearray(size), lease=lease_id, rights=at_birth(headers, share.parent(parts).rights))
     node.set_headers(headers, replace_content=True)
     node.set_metadata(headers)
     if request.content:  # versions from 2025 on take a small file's content at once
@@ -46,26 +61,41 @@ def create(share: Share, parts: Parts, request: Request) -> Response:
     return Response(201, node.headers())
 
 
-def copy(share: Share, parts: Parts, request: Request, source: Source) -> Response:
-    """Within the service a copy is done at once, so its state is known with the answer."""
+def copy(share: Share, parts: Parts, request: Request, source: Source, slow: SlowCopy | None = None) -> Response:
+    """Within the service a copy is done at once, and the answer tells that; if it is not told to be slow."""
     url = request.headers["x-ms-copy-source"]
     original = source(url)
     node = Node(parts[-1], bytearray(original.bytes), lease=replace(share, parts, request))
+    node.rights = inherited(share.parent(parts).rights)
+    if mode := request.headers.get("x-ms-file-permission-copy-mode"):
+        node.rights = original.rights if mode == "source" else given(request.headers) or node.rights
     node.ranges, node.content = list(original.ranges), dict(original.content)
     node.metadata = metadata(request.headers) or dict(original.metadata)
     node.set_headers(request.headers, source=original)
-    told = {"x-ms-copy-id": str(uuid4()), "x-ms-copy-status": "success"}
+    told = {"x-ms-copy-id": str(uuid4()), "x-ms-copy-status": "pending" if slow else "success"}
     node.copied = told | {
         "x-ms-copy-source": url.partition("?")[0],
         "x-ms-copy-progress": f"{len(node.bytes)}/{len(node.bytes)}",
         "x-ms-copy-completion-time": node.modified,
     }
+    if slow:
+        node.waits = Waits(node.bytes, slow.looks, slow.fails)
+        node.data, node.ranges = bytearray(len(node.bytes)), []
     share.put(parts, node)
     return Response(202, node.headers() | told)
 
 
+def abort_copy(share: Share, parts: Parts, request: Request) -> Response:
+    node = share.need(parts, directory=False)
+    if node.waits is None or node.copied["x-ms-copy-id"] != request.query.get("copyid"):
+        raise Refusal(409, "NoPendingCopyOperation", "There is currently no pending copy operation.")
+    node.end_copy("aborted")
+    return Response(204)
+
+
 def get(share: Share, parts: Parts, request: Request) -> Response:
     node = share.need(parts, directory=False, reads=True)
+    node.look()
     data, said = node.bytes, node.properties() | {"Accept-Ranges": "bytes"}
     asked = request.headers.get("x-ms-range") or request.headers.get("Range")
     wants_md5 = request.headers.get("x-ms-range-get-content-md5", "").lower() == "true"
@@ -105,6 +135,7 @@ def set_properties(share: Share, parts: Parts, request: Request) -> Response:
         node.mark(size, max(size, len(data)), written=False)
     node.touch(written="x-ms-content-length" in request.headers)
     node.set_headers(request.headers, replace_content=True)
+    node.rights = given(request.headers) or node.rights
     return Response(200, node.headers())
 
 
@@ -185,6 +216,8 @@ def rename(share: Share, parts: Parts, request: Request, source: Share, old: Par
     there = share.find(parts)
     if any(step is node for step in share.walk(parts[:-1])):
         raise Refusal(409, "SharingViolation", "A directory cannot be moved into itself.")  # a guess
+    if there is None and request.headers.get("x-ms-destination-lease-id"):
+        raise Refusal(412, "LeaseNotPresentWithFileOperation")  # a guess
     if there is not None and there is not node:
         if directory or there.data is None or not _true(request, "x-ms-file-rename-replace-if-exists"):
             raise Refusal(409, "ResourceAlreadyExists")
@@ -196,6 +229,7 @@ def rename(share: Share, parts: Parts, request: Request, source: Share, old: Par
     node.touch()
     node.set_headers(request.headers)
     node.metadata = metadata(request.headers) or node.metadata
+    node.rights = given(request.headers) or node.rights
     return Response(200, node.headers())
 
 

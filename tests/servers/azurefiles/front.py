@@ -5,6 +5,7 @@ https://learn.microsoft.com/rest/api/storageservices/operations-on-shares--file-
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 import time
@@ -13,8 +14,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from tests.servers.azurefiles import files
-from tests.servers.azurefiles.auth import Guard, Need
+from tests.servers.azurefiles.auth import Guard, Need, detail
 from tests.servers.azurefiles.listing import list_directory, list_shares
+from tests.servers.azurefiles.rights import at_birth, given, key_of, rights_of
 from tests.servers.azurefiles.tree import Node, Share, metadata, split_path, split_url
 from tests.servers.azurefiles.web import XML, Refusal, Response, finished, missing, xml
 from tests.servers.azureml.faults import Plan
@@ -67,7 +69,7 @@ class Front:
             if isinstance(fault, Meanwhile):
                 fault.action()
             with self._lock:
-                response = self._dispatch(request, how)
+                response = self._dispatch(request, how, fault if isinstance(fault, files.SlowCopy) else None)
         except Refusal as refusal:
             response = refusal.response()
         version = request.headers.get("x-ms-version") or request.query.get("sv", "")
@@ -76,7 +78,7 @@ class Front:
         self.seen.append(Seen(line, "".join(how), response.status, code, len(request.content), time.monotonic()))
         return None if isinstance(fault, LoseResponse) else response
 
-    def _dispatch(self, request: Request, how: list[str]) -> Response:
+    def _dispatch(self, request: Request, how: list[str], slow: files.SlowCopy | None) -> Response:
         account, share_name, path = split_url(request.path)
         if account != self.guard.account:
             raise Refusal(400, "InvalidUri", "The requested URI does not represent any resource on the server.")
@@ -106,7 +108,7 @@ class Front:
         return (
             self._directory(share, parts, comp, request)
             if kind == "directory"
-            else self._file(share, parts, comp, request)
+            else self._file(share, parts, comp, request, slow)
         )
 
     def _need_share(self, name: str) -> Share:
@@ -141,13 +143,19 @@ class Front:
             case "PUT", "metadata":
                 share.metadata = metadata(request.headers)
                 return Response(200, said)
+            case "PUT", "filepermission":
+                key = key_of(json.loads(request.content)["permission"])
+                return Response(201, {"x-ms-file-permission-key": key})
+            case "GET", "filepermission":
+                rights = rights_of(request.headers.get("x-ms-file-permission-key", ""))
+                return Response(200, body=json.dumps({"permission": rights}).encode(), kind="application/json")
         raise _unknown(request)
 
     def _directory(self, share: Share, parts: list[str], comp: str, request: Request) -> Response:
         if request.method == "PUT" and not comp:
             if share.find(parts) is not None:
                 raise Refusal(409, "ResourceAlreadyExists")
-            node = Node(parts[-1])
+            node = Node(parts[-1], rights=at_birth(request.headers, share.parent(parts).rights))
             node.set_headers(request.headers)
             node.set_metadata(request.headers)
             share.put(parts, node)
@@ -173,15 +181,20 @@ class Front:
                     node.set_metadata(request.headers)
                 else:
                     node.set_headers(request.headers)
+                    node.rights = given(request.headers) or node.rights
                 return Response(200, node.headers())
         raise _unknown(request)
 
-    def _file(self, share: Share, parts: list[str], comp: str, request: Request) -> Response:
+    def _file(
+        self, share: Share, parts: list[str], comp: str, request: Request, slow: files.SlowCopy | None
+    ) -> Response:
         if not parts:
             raise Refusal(400, "InvalidUri")
         match request.method, comp:
             case "PUT", "" if "x-ms-copy-source" in request.headers:
-                return files.copy(share, parts, request, lambda url: self._source(url, request, needs_proof=False))
+                return files.copy(
+                    share, parts, request, lambda url: self._source(url, request, needs_proof=False), slow
+                )
             case "PUT", "":
                 return files.create(share, parts, request)
             case "PUT", "range":
@@ -193,7 +206,7 @@ class Front:
             case "PUT", "lease":
                 return files.lease(share, parts, request)
             case "PUT", "copy":
-                raise Refusal(409, "NoPendingCopyOperation", "There is currently no pending copy operation.")
+                return files.abort_copy(share, parts, request)
             case "GET", "rangelist":
                 return files.ranges(share, parts, request)
             case "GET" | "HEAD", "" | "metadata":
@@ -210,6 +223,8 @@ class Front:
         query = dict(parse_qsl(urlsplit(url).query))
         if "sig" in query:
             self.guard.check_sas(query, request.base.startswith("https:"), Need("o", "dw", name, path))
+        elif "sig" in request.query:  # good for the new name only; the code is a guess
+            raise Refusal(403, "AuthenticationFailed", detail("The source of a rename needs its own signature."))
         old = split_path(path, trailing_dots=_true(request, "x-ms-source-allow-trailing-dot"))
         if not old or not parts:
             raise Refusal(400, "InvalidUri")

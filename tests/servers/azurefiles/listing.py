@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from typing import TypeVar
 from xml.sax.saxutils import escape, quoteattr
 
-from tests.servers.azurefiles.tree import Node, Share
+from tests.servers.azurefiles.rights import key_of
+from tests.servers.azurefiles.tree import Node, Share, folded
 from tests.servers.azurefiles.web import XML, Refusal, Response, byte_range, xml
 
 T = TypeVar("T", Share, Node)
@@ -90,14 +91,14 @@ def _entry(node: Node, include: set[str], extended: bool) -> str:
         + (f"<FileId>{node.id}</FileId>" if extended else "")
         + f"<Properties>{told}</Properties>"
         + (f"<Attributes>{node.attributes}</Attributes>" if "attributes" in include else "")
-        + ("<PermissionKey>1*1</PermissionKey>" if "permissionkey" in include else "")
+        + (f"<PermissionKey>{key_of(node.rights)}</PermissionKey>" if "permissionkey" in include else "")
         + f"</{kind}>"
     )
 
 
 def _page(items: Iterable[T], query: Mapping[str, str]) -> tuple[list[T], tuple[str, str]]:
     """One page, and the XML before and after it. Markers are opaque: they hold the first name of the next page."""
-    prefix = query.get("prefix", "").casefold()
+    prefix = folded(query.get("prefix", ""))
     try:
         most = min(int(query.get("maxresults", MOST)), MOST)
         start = base64.urlsafe_b64decode(query.get("marker", "")).decode()
@@ -106,10 +107,10 @@ def _page(items: Iterable[T], query: Mapping[str, str]) -> tuple[list[T], tuple[
     if most < 1:
         raise Refusal(400, "OutOfRangeQueryParameterValue", QueryParameterName="maxresults")
     found = sorted(
-        (item for item in items if item.name.casefold().startswith(prefix) and item.name.casefold() >= start),
-        key=lambda item: item.name.casefold(),
+        (item for item in items if folded(item.name).startswith(prefix) and folded(item.name) >= start),
+        key=lambda item: folded(item.name),
     )
-    following = base64.urlsafe_b64encode(found[most].name.casefold().encode()).decode() if len(found) > most else ""
+    following = base64.urlsafe_b64encode(folded(found[most].name).encode()).decode() if len(found) > most else ""
     before = f"<Prefix>{escape(query.get('prefix', ''))}</Prefix><Marker>{query.get('marker', '')}</Marker>"
     before += f"<MaxResults>{most}</MaxResults>"
     return found[:most], (before, f"<NextMarker>{following}</NextMarker>" if following else "<NextMarker />")

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from urllib.parse import unquote, urlsplit
 
+from tests.servers.azurefiles.rights import ROOT, key_of
 from tests.servers.azurefiles.web import Refusal, bad_header
 
 _ILLEGAL = re.compile(r'["\\:|<>*?\x00-\x1f]')
@@ -23,6 +24,20 @@ TIMES = {"creation": "created", "last-write": "written", "change": "changed"}
 def moment() -> str:
     """Now, in the hundreds of nanoseconds that the service gives."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f0Z")
+
+
+@dataclass
+class Waits:
+    """A copy that goes on.
+
+    :param content: of the source.
+    :param looks: how often it is still looked at in vain.
+    :param fails: how it ends, if not well.
+    """
+
+    content: bytearray
+    looks: int
+    fails: str = ""
 
 
 @dataclass
@@ -42,6 +57,8 @@ class Node:
     copied: dict[str, str] = field(default_factory=dict)
     lease: str = ""
     broken: bool = False
+    rights: str = ROOT
+    waits: Waits | None = None
     attributes: str = ""
     created: str = field(default_factory=moment)
     number: int = field(default_factory=lambda: next(_numbers))
@@ -81,7 +98,7 @@ class Node:
             "x-ms-file-change-time": self.changed,
             "x-ms-file-id": self.id,
             "x-ms-file-parent-id": "0",
-            "x-ms-file-permission-key": "1*1",
+            "x-ms-file-permission-key": key_of(self.rights),
             "x-ms-request-server-encrypted": "true",
         }
 
@@ -144,6 +161,31 @@ class Node:
     def check_writable(self) -> None:
         if "readonly" in self.attributes.lower():
             raise Refusal(409, "ReadOnlyAttribute")
+        if self.waits is not None:
+            raise Refusal(409, "PendingCopyOperation")
+
+    def look(self) -> None:
+        """Somebody asks how it is: a copy that goes on comes a step further."""
+        if self.waits is None:
+            return
+        self.waits.looks -= 1
+        if self.waits.looks >= 0:
+            self.copied["x-ms-copy-progress"] = f"{self.waits.looks}/{len(self.bytes)}"
+        elif self.waits.fails:
+            self.end_copy("failed", self.waits.fails)
+        else:
+            self.data, size = self.waits.content, len(self.waits.content)
+            self.mark(0, size, written=True)
+            self.copied["x-ms-copy-progress"] = f"{size}/{size}"
+            self.end_copy("success")
+        self.touch()
+
+    def end_copy(self, status: str, description: str = "") -> None:
+        self.waits = None
+        self.copied["x-ms-copy-status"] = status
+        if status != "success":
+            self.data, self.ranges = bytearray(), []
+            self.copied["x-ms-copy-status-description"] = description
 
 
 def _checked(time: str, header: str) -> str:
@@ -171,7 +213,7 @@ class Share:
         """The nodes down a path; None from where there is nothing."""
         node: Node | None = self.root
         for part in parts:
-            node = node.children.get(part.casefold()) if node is not None else None
+            node = node.children.get(folded(part)) if node is not None else None
             yield node
 
     def parent(self, parts: list[str]) -> Node:
@@ -183,7 +225,7 @@ class Share:
 
     def find(self, parts: list[str]) -> Node | None:
         """What is at a path. :raises Refusal: there is not even its parent."""
-        return self.parent(parts).children.get(parts[-1].casefold()) if parts else self.root
+        return self.parent(parts).children.get(folded(parts[-1])) if parts else self.root
 
     def need(self, parts: list[str], *, directory: bool, reads: bool = False) -> Node:
         """The file or directory at a path. :raises Refusal: there is none, or it is the other kind (which somebody
@@ -198,11 +240,16 @@ class Share:
     def put(self, parts: list[str], node: Node) -> None:
         parent = self.parent(parts)
         node.name = parts[-1]
-        parent.children.pop(node.name.casefold(), None)
-        parent.children[node.name.casefold()] = node
+        parent.children.pop(folded(node.name), None)
+        parent.children[folded(node.name)] = node
 
     def remove(self, parts: list[str]) -> None:
-        del self.parent(parts).children[parts[-1].casefold()]
+        del self.parent(parts).children[folded(parts[-1])]
+
+
+def folded(name: str) -> str:
+    """What names have in common that are the same without regard to case: as NTFS, character by character."""
+    return "".join(upper if len(upper := character.upper()) == 1 else character for character in name)
 
 
 def split_path(path: str, *, trailing_dots: bool) -> list[str]:
