@@ -8,7 +8,7 @@ from threading import Barrier
 from typing import TypeVar
 
 from airflow_azureml_datastores.core.store import FileStore
-from airflow_azureml_datastores.errors import DatastoresError
+from airflow_azureml_datastores.errors import DatastoresError, UnsafePath
 
 MIB = 1 << 20
 
@@ -25,6 +25,15 @@ def get(
     store: FileStore, path: str, *, start: int = 0, length: int | None = None, if_match: str | None = None
 ) -> bytes:
     return b"".join(store.read(path, start=start, length=length, if_match=if_match))
+
+
+def holds(store: FileStore, path: str) -> bool:
+    """Whether the store can hold an object of this name."""
+    try:
+        store.check_path(path)
+    except UnsafePath:
+        return False
+    return True
 
 
 def paths(store: FileStore, prefix: str = "") -> list[str]:

@@ -12,7 +12,7 @@ import pytest
 
 from airflow_azureml_datastores.core.store import FileStore
 from airflow_azureml_datastores.errors import Changed, PathExists, PathNotFound
-from tests.contract.helpers import MIB, at_once, attempt, fill, get, paths, put
+from tests.contract.helpers import MIB, at_once, attempt, fill, get, holds, paths, put
 from tests.contract.rig import Rig
 
 
@@ -45,6 +45,8 @@ class TestCopy:
 
     @pytest.mark.parametrize("name", ["two words", "a%20b", "a#b", "a?b", "ü/文", "a+b&c"])
     def test_names(self, store: FileStore, source: FileStore, name: str) -> None:
+        if not holds(store, name):
+            pytest.skip("the store cannot hold this name")
         put(source, name, b"content")
         store.copy_from(source, name, f"to/{name}")
         assert get(store, f"to/{name}") == b"content"
