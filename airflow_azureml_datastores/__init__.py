@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from airflow_azureml_datastores.core.experiment import Input, Output
     from airflow_azureml_datastores.stores.adls_gen2 import AzureDataLakeGen2
     from airflow_azureml_datastores.stores.azure_blob import AzureBlob
+    from airflow_azureml_datastores.stores.azure_file import AzureFile
     from airflow_azureml_datastores.stores.local_directory import LocalDirectory
     from airflow_azureml_datastores.stores.one_lake import OneLake
 
@@ -26,6 +27,7 @@ _PUBLIC = {
     "Output": "core.experiment",
     "AzureBlob": "stores.azure_blob",
     "AzureDataLakeGen2": "stores.adls_gen2",
+    "AzureFile": "stores.azure_file",
     "LocalDirectory": "stores.local_directory",
     "OneLake": "stores.one_lake",
 }
@@ -33,6 +35,7 @@ _PUBLIC = {
 __all__ = [
     "AzureBlob",
     "AzureDataLakeGen2",
+    "AzureFile",
     "DataAsset",
     "Datastore",
     "Input",

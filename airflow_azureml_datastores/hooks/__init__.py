@@ -3,6 +3,7 @@
 from airflow_azureml_datastores.hooks.datastore import (
     AzureBlobHook,
     AzureDataLakeGen2Hook,
+    AzureFileHook,
     DatastoreHook,
     LocalDirectoryHook,
     OneLakeHook,
@@ -12,6 +13,7 @@ from airflow_azureml_datastores.hooks.workspace import LocalWorkspaceHook, Works
 __all__ = [
     "AzureBlobHook",
     "AzureDataLakeGen2Hook",
+    "AzureFileHook",
     "DatastoreHook",
     "LocalDirectoryHook",
     "LocalWorkspaceHook",

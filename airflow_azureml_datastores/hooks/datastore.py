@@ -216,6 +216,12 @@ class AzureBlobHook(DatastoreHook):
     datastore_type = "AzureBlob"
 
 
+class AzureFileHook(DatastoreHook):
+    """The files of a datastore of type ``AzureFile``."""
+
+    datastore_type = "AzureFile"
+
+
 class AzureDataLakeGen2Hook(DatastoreHook):
     """The files of a datastore of type ``AzureDataLakeGen2``."""
 

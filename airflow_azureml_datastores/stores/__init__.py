@@ -13,6 +13,7 @@ from airflow_azureml_datastores.errors import InvalidInput
 LOCATIONS: dict[str, str] = {
     "AzureBlob": "azure_blob:AzureBlob",
     "AzureDataLakeGen2": "adls_gen2:AzureDataLakeGen2",
+    "AzureFile": "azure_file:AzureFile",
     "OneLake": "one_lake:OneLake",
     "LocalDirectory": "local_directory:LocalDirectory",
 }

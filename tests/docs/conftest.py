@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from airflow_azureml_datastores.hooks.connections import access_of
 from tests.dags.conftest import airflow_db  # noqa: F401
 from tests.docs.session import Session
 from tests.servers.adls import DataLake
+from tests.servers.azurefiles import AzureFiles, run_azurefiles
 from tests.servers.azurite import ACCOUNT, BlobService
 from tests.servers.fixtures import Servers
 
@@ -26,6 +27,7 @@ FILES = Path(__file__).with_name("files")
 """What a page finds on the machine: data in ``srv/``, and in ``dags/`` what lies beside its DAG files."""
 CONTAINER = "raw"
 """The container that the pages register."""
+FILES_ACCOUNT = "filesaccount1"
 HOUR = 3600
 
 
@@ -88,12 +90,25 @@ def _fabric(request: pytest.FixtureRequest) -> Service:
     return Service(fields, {'"ml"': f'"{workspace.name}"', "/ml/": f"/{workspace.name}/"}, ("login", "password"))
 
 
+def _files(request: pytest.FixtureRequest) -> Service:
+    files: AzureFiles = request.getfixturevalue("files")
+    return Service({"password": files.key, "login": files.plain_url}, {'"adatum"': f'"{FILES_ACCOUNT}"'})
+
+
 SERVICES: dict[str, Callable[[pytest.FixtureRequest], Service]] = {
     "$STORAGE_KEY": _blob,
     "$LAKE_KEY": _lake,
+    "$FILES_KEY": _files,
     "$FABRIC_SECRET": _fabric,
 }
 """The secret that a page's connection names -> the service."""
+
+
+@pytest.fixture
+def files() -> Iterator[AzureFiles]:
+    """The account that stands in for ``adatum``, without shares."""
+    with run_azurefiles(FILES_ACCOUNT) as found:
+        yield found
 
 
 @pytest.fixture

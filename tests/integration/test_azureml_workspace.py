@@ -51,10 +51,12 @@ from airflow_azureml_datastores.errors import (
 from airflow_azureml_datastores.stores._azure import Patience
 from airflow_azureml_datastores.stores.adls_gen2 import AzureDataLakeGen2
 from airflow_azureml_datastores.stores.azure_blob import AzureBlob
+from airflow_azureml_datastores.stores.azure_file import AzureFile
 from airflow_azureml_datastores.stores.local_directory import LocalDirectory
 from airflow_azureml_datastores.stores.one_lake import OneLake
 from airflow_azureml_datastores.workspaces.azureml import BUILT_IN, AzureMLWorkspace
 from tests.contract.workspace.rigs_azureml import trusting
+from tests.integration.azure_file_site import new_site
 from tests.servers.azureml import ArmError, AzureML, LoseResponse, Meanwhile, Workspace, throttled
 from tests.servers.azureml.web import Response
 from tests.servers.fixtures import Servers
@@ -196,6 +198,29 @@ class TestBesideAzureAiMl:
             case _:
                 assert type(found.credentials) is ml.NoneCredentialConfiguration
 
+    @pytest.mark.parametrize("kind", ["key", "SAS"])
+    def test_file_share_of_theirs_is_worked_on(
+        self, client: MLClient, workspace: AzureMLWorkspace, servers: Servers, kind: str
+    ) -> None:
+        """With the secret that the workspace keeps; at the endpoint that a connection would name."""
+        with new_site(servers) as site:
+            secret = {
+                "key": ml.AccountKeyConfiguration(account_key=site.files.key),
+                "SAS": ml.SasTokenConfiguration(sas_token=site.sas().token),
+            }[kind]
+            client.datastores.create_or_update(
+                ml.AzureFileDatastore(
+                    name="files", account_name=site.files.account, file_share_name=site.share, credentials=secret
+                )
+            )
+            found = workspace.get("files")
+            assert found.location == AzureFile(site.files.account, site.share)
+            credential = workspace.credential(found)
+            assert isinstance(credential, AccountKey if kind == "key" else RenewedSas)
+            with found.location.redirected(site.files.plain_url).open(credential) as store:
+                etag = store.write("a/b.txt", [b"content"])
+                assert b"".join(store.read("a/b.txt", if_match=etag)) == b"content"
+
     def test_other_types_of_theirs(self, client: MLClient, workspace: AzureMLWorkspace) -> None:
         artifact = ml.OneLakeArtifact(name="Sales/Files", type="lake_house")
         client.datastores.create_or_update(
@@ -268,6 +293,7 @@ class TestBuiltIn:
         remote = azureml.new_workspace(blob=servers.azurite)
         workspace = open_workspace(remote.id)
         assert [datastore.name for datastore in workspace.list()] == list(BUILT_IN)
+        assert isinstance(workspace.get("workspacefilestore").location, AzureFile)
         default = workspace.default()
         assert default.location == AzureBlob(servers.azurite.account, remote.container, servers.azurite.url, "http")
         credential = workspace.credential(default)

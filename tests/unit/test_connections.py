@@ -195,6 +195,10 @@ WAYS: dict[str, tuple[Connection, Access]] = {
         conn("azure_fileshare", login="https://contoso.file.core.windows.net", password=KEY),
         Access(AccountKey(KEY), URL),
     ),
+    "azure_fileshare: managed identity": (
+        conn("azure_fileshare", {"managed_identity_client_id": "mi"}, login="contoso"),
+        Access(Identity("managed", "mi")),
+    ),
     "azure_fileshare: identity": (conn("azure_fileshare", login="contoso"), Access(Identity())),
     # azure
     "azure: service principal": (
@@ -409,6 +413,28 @@ def test_endpoint_of_another_service(service: Service, host: str, expected: str)
     assert access_of(conn("wasb", host=host, password=KEY), service).endpoint == expected
 
 
+@pytest.mark.parametrize(
+    ("login", "expected"),
+    [
+        ("contoso", None),
+        ("https://contoso.file.core.windows.net/", "https://contoso.file.core.windows.net"),
+        ("https://contoso.blob.core.windows.net", "https://contoso.file.core.windows.net"),
+        ("contoso.file.core.usgovcloudapi.net", "https://contoso.file.core.usgovcloudapi.net"),
+        ("https://contoso.privatelink.file.core.windows.net", "https://contoso.privatelink.file.core.windows.net"),
+        ("https://files.contoso.example", "https://files.contoso.example"),
+        ("http://127.0.0.1:10004/contoso", "http://127.0.0.1:10004/contoso"),
+    ],
+)
+def test_endpoint_of_a_file_share(login: str, expected: str | None) -> None:
+    access = access_of(conn("azure_fileshare", login=login, password=KEY), "file")
+    assert access == Access(AccountKey(KEY), expected)
+
+
+def test_sas_url_of_a_file_share() -> None:
+    access = access_of(conn("azure_fileshare", {"sas_token": f"https://contoso.file.core.windows.net/?{SAS}"}), "file")
+    assert access == Access(SasToken(SAS), "https://contoso.file.core.windows.net")
+
+
 STRINGS: dict[str, tuple[Service, str, Access]] = {
     "portal": ("blob", CONNECTION_STRING, Access(AccountKey(KEY), URL)),
     "any order, case and spaces": (
@@ -447,6 +473,11 @@ STRINGS: dict[str, tuple[Service, str, Access]] = {
         Access(DEVELOPMENT, "http://azurite:10000/devstoreaccount1"),
     ),
     "file": ("file", CONNECTION_STRING, Access(AccountKey(KEY), "https://contoso.file.core.windows.net")),
+    "file endpoint and SAS": (
+        "file",
+        f"BlobEndpoint={URL}/;FileEndpoint=https://f.example/;SharedAccessSignature={SAS}",
+        Access(SasToken(SAS), "https://f.example"),
+    ),
     "dfs out of blob": (
         "dfs",
         f"BlobEndpoint={URL};AccountKey={KEY}",

@@ -17,9 +17,10 @@ from typing import ClassVar
 import pytest
 
 from airflow_azureml_datastores.core.credentials import AccessToken, Credential, Identity
-from airflow_azureml_datastores.core.datastore import Datastore, Location, UnknownLocation
+from airflow_azureml_datastores.core.datastore import Datastore, Location
 from airflow_azureml_datastores.core.uri import WorkspaceId
 from airflow_azureml_datastores.stores.azure_blob import AzureBlob
+from airflow_azureml_datastores.stores.azure_file import AzureFile
 from airflow_azureml_datastores.workspaces._arm import DATA, ArmClient, segment
 from airflow_azureml_datastores.workspaces.azureml import BUILT_IN, AzureMLWorkspace
 from tests.servers.azureml import AzureML
@@ -60,9 +61,7 @@ class AzureMLSite:
 
     def elsewhere(self, datastore: Datastore) -> Location:
         location = datastore.location
-        if isinstance(location, UnknownLocation):
-            return replace(location, values={**location.values, "fileShareName": "elsewhere"})
-        return self.location(99)
+        return replace(location, file_share_name="elsewhere") if isinstance(location, AzureFile) else self.location(99)
 
 
 @contextmanager

@@ -33,6 +33,7 @@ from airflow_azureml_datastores.errors import InvalidInput, Unsupported
 from airflow_azureml_datastores.stores import LOCATIONS, location_class
 from airflow_azureml_datastores.stores.adls_gen2 import AzureDataLakeGen2
 from airflow_azureml_datastores.stores.azure_blob import AzureBlob
+from airflow_azureml_datastores.stores.azure_file import AzureFile
 from airflow_azureml_datastores.stores.local_directory import LocalDirectory
 from airflow_azureml_datastores.stores.one_lake import OneLake
 from airflow_azureml_datastores.workspaces import _arm_connections as connections
@@ -50,6 +51,8 @@ PRINCIPAL = {
 }
 KEY = {"credentialsType": "AccountKey"}
 BLOB = {"accountName": "string", "containerName": "string", "endpoint": "core.windows.net", "protocol": "https"}
+# In the example the last two are "string", too, which no datastore can have.
+FILE = {"accountName": "string", "fileShareName": "string", "endpoint": "core.windows.net", "protocol": "https"}
 
 # Name of the example -> the type, its own properties, and its credentials as answers show them.
 EXAMPLES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
@@ -60,11 +63,7 @@ EXAMPLES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
         {"filesystem": "string", "accountName": "string", "endpoint": "string", "protocol": "string"},
         PRINCIPAL,
     ),
-    "AzureFileWAccountKey/createOrUpdate": (
-        "AzureFile",
-        {"accountName": "string", "fileShareName": "string", "endpoint": "string", "protocol": "string"},
-        KEY,
-    ),
+    "AzureFileWAccountKey/createOrUpdate": ("AzureFile", FILE, KEY),
     "get": ("AzureBlob", BLOB, KEY),
     "list": ("AzureBlob", BLOB, KEY),
 }
@@ -108,6 +107,8 @@ class TestExamples:
         assert not kept.is_default
         if type_ == "AzureBlob":
             assert found.location == AzureBlob("string", "string")
+        elif type_ == "AzureFile":
+            assert found.location == AzureFile("string", "string")
         else:  # of another type, or with the protocol "string"
             assert found.location == UnknownLocation(type_, own)
 
@@ -190,6 +191,21 @@ class TestWrittenForOthers:
         assert list(leftovers(model)) == []
         assert {name: getattr(model.properties, name) for name in own} == own
         assert datastores.decode({"name": "sales", **body}).datastore.location.fields() == location.fields()
+
+    @pytest.mark.parametrize(
+        "credential", [AccountKey("a2V5"), SasToken("?sv=1&sig=x")], ids=lambda credential: type(credential).__name__
+    )
+    def test_file(self, credential: Credential) -> None:
+        datastore = Datastore("sales", AzureFile("contoso", "raw", subscription_id=GUID), "conn", "text", {"a": "b"})
+        given = credentials.to_arm(credential)
+        assert given is not None
+        body = datastores.encode(datastore, None, given)
+        model = _deserialize(models.Datastore, body)
+        assert isinstance(model.properties, models.AzureFileDatastore)
+        assert list(leftovers(model)) == []
+        assert (model.properties.account_name, model.properties.file_share_name) == ("contoso", "raw")
+        assert (model.properties.endpoint, model.properties.subscription_id) == ("core.windows.net", GUID)
+        assert datastores.decode({"name": "sales", **body}).datastore == datastore
 
     @pytest.mark.parametrize(
         "credential",
@@ -319,6 +335,10 @@ class TestLocations:
             AzureDataLakeGen2("contoso", "raw", "https://contoso.dfs.core.chinacloudapi.cn"),
             OneLake("ml", "Sales/Files"),
             OneLake("ml", "Sales", endpoint="https://westeurope-onelake.dfs.fabric.microsoft.com"),
+            AzureFile("contoso", "raw"),
+            AzureFile("contoso", "raw", "core.chinacloudapi.cn"),
+            AzureFile("contoso", "raw", "https://contoso.file.core.usgovcloudapi.net"),
+            AzureFile("contoso", "raw", "http://127.0.0.1:10000/contoso"),
             LocalDirectory("/mnt/a b"),
         ],
         ids=str,
@@ -341,6 +361,8 @@ class TestLocations:
     )
     def test_endpoint_in_arm_is_a_domain(self, endpoint: str, domain: str) -> None:
         assert AzureBlob("contoso", "raw", endpoint).to_arm().properties["endpoint"] == domain
+        file_endpoint = endpoint.replace(".blob.", ".file.")
+        assert AzureFile("contoso", "raw", file_endpoint).to_arm().properties["endpoint"] == domain
 
     def test_url_in_arm_is_read(self) -> None:
         url = "http://127.0.0.1:10000/devstoreaccount1"
