@@ -75,7 +75,9 @@ def digest(sites: Sites, source: Site) -> str:
     return finish(source, sites.new("blob"))[1]
 
 
-@pytest.mark.parametrize(("kind", "part"), [(k, p) for k in ("local", "blob", "lake") for p in (0.05, 0.5, 0.9)])
+@pytest.mark.parametrize(
+    ("kind", "part"), [*((k, p) for k in ("local", "blob") for p in (0.05, 0.5, 0.9)), ("lake", 0.5), ("file", 0.5)]
+)
 def test_ingest_killed(kind: str, part: float, files: Files, source: Site, sites: Sites, digest: str) -> None:
     home = sites.new(kind)
     arrived = 0
@@ -176,7 +178,10 @@ class Watcher:
 
 @pytest.mark.parametrize(
     ("kind", "part"),
-    [("local", 0.2), ("local", 0.9), ("blob", 0.3), ("blob", 0.6), ("blob", 0.9), ("lake", 0.3), ("lake", 1.4)],
+    [
+        *[("local", 0.2), ("local", 0.9), ("blob", 0.3), ("blob", 0.6), ("blob", 0.9)],
+        *[("lake", 0.3), ("lake", 1.4), ("file", 0.6), ("file", 1.4)],
+    ],
 )
 @pytest.mark.parametrize("policy", POLICIES)
 def test_publish_killed(kind: str, policy: Policy, part: float, sites: Sites) -> None:
@@ -192,7 +197,7 @@ def test_publish_killed(kind: str, policy: Policy, part: float, sites: Sites) ->
         with watcher.watching():
             with started(publish, source, target, policy) as changes:
                 steps = len(NEW) * (
-                    3 if kind == "blob" else 1
+                    1 if kind == "local" else 3
                 )  # staged, and where it is not swapped in: copied, removed
                 reached = sum(1 for _ in islice(changes, round(part * steps)))
             assert reached == round(part * steps), "it came to its end"

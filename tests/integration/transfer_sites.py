@@ -13,7 +13,9 @@ from airflow_azureml_datastores.core.datastore import Location
 from airflow_azureml_datastores.core.store import FileStore
 from airflow_azureml_datastores.stores.adls_gen2 import AzureDataLakeGen2
 from airflow_azureml_datastores.stores.azure_blob import AzureBlob
+from airflow_azureml_datastores.stores.azure_file import AzureFile
 from airflow_azureml_datastores.stores.local_directory import LocalDirectory
+from tests.servers.azurefiles import AzureFiles
 from tests.servers.fixtures import Servers
 
 
@@ -37,7 +39,7 @@ class Sites:
     def new(self, kind: str) -> Site:
         """A new, empty store.
 
-        :param kind: ``local``, in memory where the machine has such a folder, ``blob`` or ``lake``.
+        :param kind: ``local``, in memory where the machine has such a folder, ``blob``, ``lake`` or ``file``, a share.
         """
         if kind == "local":
             base = "/dev/shm" if os.path.isdir("/dev/shm") else None
@@ -47,6 +49,11 @@ class Sites:
             account = self._servers.adls_account
             filesystem = self._stack.enter_context(account.filesystem())
             return Site(AzureDataLakeGen2(account.account, filesystem, account.url), AccountKey(account.key))
+        if kind == "file":
+            files = self._servers.azurefiles
+            share = self._stack.enter_context(files.share())
+            url = files.plain_url if isinstance(files, AzureFiles) else files.url
+            return Site(AzureFile(files.account, share, endpoint=url), AccountKey(files.key))
         service = self._servers.azurite
         container = self._stack.enter_context(service.container())
         return Site(AzureBlob(service.account, container, endpoint=service.url), AccountKey(service.key))
