@@ -24,6 +24,7 @@ class AzureFileRig:
         "test_lookalike[carriage return]": "the service takes no control characters, so the plain name is refused too",
     }
     clock_tolerance: ClassVar[timedelta] = timedelta(seconds=2)
+    live: ClassVar[str] = "TEST_AZUREFILES_URL"
 
     def __init__(self, request: pytest.FixtureRequest) -> None:
         self._service: FileService = request.getfixturevalue("servers").azurefiles

@@ -330,7 +330,7 @@ class TestRefusals:
         location = replace(lake.location(), filesystem="missing")
         with location.open(AccountKey(lake.account.key)) as store:
             for call in (store.check, lambda: put(store, "a"), lambda: store.make_directory_like("a", "b")):
-                with pytest.raises(ContainerNotFound, match=r"/missing: there is no such container"):
+                with pytest.raises(ContainerNotFound, match=r"/missing: it does not exist"):
                     call()
 
     def test_keys_are_switched_off(self, lake: Lake, store: FileStore) -> None:

@@ -180,7 +180,7 @@ class Watcher:
     ("kind", "part"),
     [
         *[("local", 0.2), ("local", 0.9), ("blob", 0.3), ("blob", 0.6), ("blob", 0.9)],
-        *[("lake", 0.3), ("lake", 1.4), ("file", 0.6), ("file", 1.4)],
+        *[("lake", 0.3), ("lake", 1.9), ("file", 0.6), ("file", 1.9)],
     ],
 )
 @pytest.mark.parametrize("policy", POLICIES)
@@ -197,7 +197,7 @@ def test_publish_killed(kind: str, policy: Policy, part: float, sites: Sites) ->
         with watcher.watching():
             with started(publish, source, target, policy) as changes:
                 steps = len(NEW) * (
-                    1 if kind == "local" else 3
+                    3 if kind == "blob" else 1
                 )  # staged, and where it is not swapped in: copied, removed
                 reached = sum(1 for _ in islice(changes, round(part * steps)))
             assert reached == round(part * steps), "it came to its end"
