@@ -23,6 +23,7 @@ from tests.servers.adls import DataLake, FabricItem, StorageAccount, run_adls
 from tests.servers.azurefiles import FileService, named_file_service, run_azurefiles
 from tests.servers.azureml import AzureML, run_azureml
 from tests.servers.azurite import ACCOUNT, BlobService, named_blob_service, run_azurite
+from tests.servers.databricks import DatabricksService, named_databricks, run_databricks
 from tests.servers.postgres import run_postgres
 
 T = TypeVar("T")
@@ -117,6 +118,10 @@ SOURCES: dict[str, list[Source[Any]]] = {
         _named("TEST_AZUREFILES_URL", named_file_service),
         Source("stand-in in this process", lambda: None, run_azurefiles),
     ],
+    "databricks": [
+        _named("TEST_DATABRICKS_URL", named_databricks),
+        Source("stand-in in this process", lambda: None, run_databricks),
+    ],
 }
 
 
@@ -201,6 +206,12 @@ class Servers:
     def azurefiles(self) -> FileService:
         """A Files service; an ``AzureFiles`` where a stand-in plays it. Tests make shares of their own in it."""
         service: FileService = self._open("azurefiles")
+        return service
+
+    @cached_property
+    def databricks(self) -> DatabricksService:
+        """A Databricks workspace; a ``Databricks`` where a stand-in plays it. Tests make folders of their own in it."""
+        service: DatabricksService = self._open("databricks")
         return service
 
     def _open(self, service: str) -> Any:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import parse_qsl, urlsplit
 
 from tests.servers.azureml.azure_hosts import is_known, tunnel
@@ -33,7 +33,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         parts = urlsplit(self.path)
-        content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        content = self._content()
         scheme = "https" if isinstance(self.connection, ssl.SSLSocket) else "http"
         request = Request(
             self.command,
@@ -59,6 +59,27 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
+
+    def _content(self) -> bytes:
+        """The body, whose length comes before it as a whole or chunk by chunk.
+
+        :raises ConnectionError: the client hung up in the middle of it.
+        """
+        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            return self._read(int(self.headers.get("Content-Length") or 0))
+        chunks = []
+        while size := int(self.rfile.readline().split(b";")[0] or self._hung_up(), 16):
+            chunks.append(self._read(size))
+            self._read(2)
+        self._read(2)
+        return b"".join(chunks)
+
+    def _read(self, size: int) -> bytes:
+        content = self.rfile.read(size)
+        return content if len(content) == size else self._hung_up()
+
+    def _hung_up(self) -> NoReturn:
+        raise ConnectionError("the client hung up")
 
     def do_CONNECT(self) -> None:
         """As a proxy: only to the hosts that are played here, so that nothing gets out."""
