@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from airflow_azureml_datastores.stores.adls_gen2 import AzureDataLakeGen2
     from airflow_azureml_datastores.stores.azure_blob import AzureBlob
     from airflow_azureml_datastores.stores.azure_file import AzureFile
+    from airflow_azureml_datastores.stores.dbfs import Dbfs
     from airflow_azureml_datastores.stores.local_directory import LocalDirectory
     from airflow_azureml_datastores.stores.one_lake import OneLake
 
@@ -28,6 +29,7 @@ _PUBLIC = {
     "AzureBlob": "stores.azure_blob",
     "AzureDataLakeGen2": "stores.adls_gen2",
     "AzureFile": "stores.azure_file",
+    "Dbfs": "stores.dbfs",
     "LocalDirectory": "stores.local_directory",
     "OneLake": "stores.one_lake",
 }
@@ -38,6 +40,7 @@ __all__ = [
     "AzureFile",
     "DataAsset",
     "Datastore",
+    "Dbfs",
     "Input",
     "LocalDirectory",
     "OneLake",

@@ -94,11 +94,28 @@ class AccessToken:
 
 
 @dataclass(frozen=True, slots=True)
+class DatabricksOAuth:
+    """A service principal of Databricks' own, with an OAuth secret that its account console gave out."""
+
+    client_id: str
+    client_secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Anonymous:
     """No credential: a public container, or a location that needs none."""
 
 
 Credential = (
-    AccountKey | SasToken | RenewedSas | ServicePrincipal | Certificate | Identity | Login | AccessToken | Anonymous
+    AccountKey
+    | SasToken
+    | RenewedSas
+    | ServicePrincipal
+    | Certificate
+    | Identity
+    | Login
+    | AccessToken
+    | DatabricksOAuth
+    | Anonymous
 )
 CredentialTypes = tuple[type[Credential], ...]

@@ -42,8 +42,8 @@ class Location(Templated, ABC):
 
     type: ClassVar[str]
     """Azure ML's name of the type, for example ``AzureBlob``."""
-    service: ClassVar[Literal["blob", "dfs", "file"]] = "blob"
-    """The storage service whose URL a connection's endpoint is to be."""
+    service: ClassVar[Literal["blob", "dfs", "file", "databricks"]] = "blob"
+    """The service whose URL a connection's endpoint is to be."""
     takes: ClassVar[CredentialTypes]
     """The kinds of credential that :meth:`open` takes."""
 

@@ -5,6 +5,7 @@ from airflow_azureml_datastores.hooks.datastore import (
     AzureDataLakeGen2Hook,
     AzureFileHook,
     DatastoreHook,
+    DbfsHook,
     LocalDirectoryHook,
     OneLakeHook,
 )
@@ -15,6 +16,7 @@ __all__ = [
     "AzureDataLakeGen2Hook",
     "AzureFileHook",
     "DatastoreHook",
+    "DbfsHook",
     "LocalDirectoryHook",
     "LocalWorkspaceHook",
     "OneLakeHook",

@@ -52,6 +52,13 @@ well. The store that they name is not looked at.
 """
 
 
+_DATABRICKS = """\
+- A connection of this type is for datastores of type `DBFS` only. Its address is where its token or secret goes: a
+  datastore that is registered with another workspace is refused ([more](databricks.md#where-a-token-goes)).
+- Of an address only scheme and host count; it may be copied from a browser. The extra `host` comes before the field.
+- An application of Microsoft Entra ID has to be a member of the workspace: `azure_resource_id` is ignored.
+"""
+
 _WORKSPACE = """\
 A connection of this type says where a workspace of Azure ML is, and as whom to ask Azure Resource Manager for what the
 workspace knows. The same connection may be the `credential_conn_id` of a datastore: its data is then reached as the
@@ -87,6 +94,8 @@ def _section(declared: ConnectionType) -> str:
         for n, way in enumerate(declared.ways, 1)
     ]
     endpoint = f"\nEndpoint: {_cells(declared.endpoint)}.\n" if declared.endpoint else ""
+    if declared.conn_type == "databricks":
+        endpoint += "\n" + _DATABRICKS
     if declared.conn_type == "azureml_workspace":
         places = (SUBSCRIPTION, RESOURCE_GROUP, WORKSPACE_NAME, RESOURCE_MANAGER)
         endpoint = "\n" + _WORKSPACE.format(place=[_cells([place]) for place in places])
@@ -103,7 +112,8 @@ def _section(declared: ConnectionType) -> str:
 
 
 def _needs(way: Way) -> str:
-    return _cells(way.needs.values()) if way.needs else "nothing: taken when no other way is"
+    needs = _cells(way.needs.values()) if way.needs else "nothing: taken when no other way is"
+    return f"{needs}, unless {_cells([way.unless])} is filled in" if way.unless else needs
 
 
 def _cells(fields: Iterable[Field]) -> str:

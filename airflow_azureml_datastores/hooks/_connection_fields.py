@@ -30,16 +30,18 @@ class Field:
     :param label: as Airflow's connection form shows it; None for an extra that has no field of its own there.
     :param flag: holds yes or no: a text like ``false`` counts as not filled in.
     :param also: another name that the extra may have, as in the official provider's connections.
+    :param extra: it is an extra, although a field has the same name.
     """
 
     key: str
     label: str | None = None
     flag: bool = False
     also: str | None = None
+    extra: bool = False
 
     @property
     def is_extra(self) -> bool:
-        return self.key not in ("login", "password", "host")
+        return self.extra or self.key not in ("login", "password", "host")
 
     def __str__(self) -> str:
         key = f"extra {self.key!r}" if self.is_extra else self.key

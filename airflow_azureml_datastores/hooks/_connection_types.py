@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 
 from airflow_azureml_datastores.hooks import _ways
 from airflow_azureml_datastores.hooks._connection_fields import Field
-from airflow_azureml_datastores.hooks._ways import Access
+from airflow_azureml_datastores.hooks._ways import Access, Service
+
+STORAGE: tuple[Service, ...] = ("blob", "dfs", "file")
+DATABRICKS: tuple[Service, ...] = ("databricks",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +26,14 @@ class Way:
     :param needs: parameter -> field that must be filled. The first one, once filled, chooses this way; a way that needs
         nothing is for when no other was chosen.
     :param takes: parameter -> field that may be filled.
+    :param unless: a field that, once filled, keeps this way from being chosen.
     """
 
     title: str
     build: Callable[..., Access]
     needs: Mapping[str, Field] = field(default_factory=dict)
     takes: Mapping[str, Field] = field(default_factory=dict)
+    unless: Field | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +43,19 @@ class ConnectionType:
     :param conn_type: Airflow's name of the type.
     :param title: as the form calls the type.
     :param ways: in order of precedence; the last one needs nothing.
-    :param endpoint: fields that may hold the account's URL; the first one filled counts.
+    :param endpoint: fields that may hold the service's URL; the first one filled counts.
+    :param endpoint_of: the services whose URL it may be; for others it does not count.
+    :param services: those that its credentials may be used for.
+    :param bound: tokens and secrets go to the service that the connection names, and nowhere else.
     """
 
     conn_type: str
     title: str
     ways: tuple[Way, ...]
     endpoint: tuple[Field, ...] = ()
+    endpoint_of: tuple[Service, ...] = STORAGE
+    services: tuple[Service, ...] = STORAGE + DATABRICKS
+    bound: bool = False
 
 
 def _identity_ways(cloud: Field, *, in_form: bool = True, **more: Field) -> tuple[Way, Way]:
@@ -218,6 +229,7 @@ _GENERIC = ConnectionType(
         _GENERIC_IDENTITY,
     ),
     (Field("host", "Host"),),
+    endpoint_of=STORAGE + DATABRICKS,
 )
 
 _APPLICATION = {
@@ -257,11 +269,72 @@ _WORKSPACE = ConnectionType(
     ),
 )
 
+_LOGIN, _PASSWORD, _HOST = Field("login", "Login"), Field("password", "Password"), Field("host", "Host")
+_DATABRICKS_IDENTITY = {
+    "managed_identity_client_id": Field("managed_identity_client_id", also="azure_managed_identity_client_id"),
+    "workload_identity_tenant_id": Field("workload_identity_tenant_id"),
+    "cloud_environment": _CLOUD,
+}
+_TENANT = Field("azure_tenant_id")
+
+
+def _databricks_flag(title: str, build: Callable[..., Access], name: str, **takes: Field) -> Way:
+    return Way(title, build, {name: Field(name, flag=True)}, takes)
+
+
+_DATABRICKS = ConnectionType(
+    "databricks",
+    "Databricks",
+    (
+        Way("identity of the worker", _ways.identity, {"identity": Field("identity")}, _DATABRICKS_IDENTITY),
+        Way("an access token", _ways.access_token, {"access_token": Field("token")}),
+        Way("an access token", _ways.access_token, {"access_token": _PASSWORD}, unless=_LOGIN),
+        Way(
+            "a service principal",
+            _ways.service_principal,
+            {"tenant_id": _TENANT, "client_id": _LOGIN, "client_secret": _PASSWORD},
+            {"cloud_environment": _CLOUD},
+        ),
+        _databricks_flag(
+            "a managed identity",
+            _ways.managed_identity,
+            "use_azure_managed_identity",
+            client_id=Field("azure_managed_identity_client_id"),
+        ),
+        _databricks_flag(
+            "identity of the worker",
+            _ways.default_identity,
+            "use_default_azure_credential",
+            managed_identity_client_id=Field("managed_identity_client_id"),
+            workload_identity_tenant_id=Field("workload_identity_tenant_id"),
+        ),
+        Way(
+            "a service principal of Databricks",
+            _ways.databricks_oauth,
+            {
+                "service_principal_oauth": Field("service_principal_oauth", flag=True),
+                "client_id": _LOGIN,
+                "client_secret": _PASSWORD,
+            },
+        ),
+        *(
+            _databricks_flag("federation: refused", _ways.federation, name)
+            for name in ("federated_token_provider", "federated_aws", "federated_k8s")
+        ),
+        Way("a user name and password: refused", _ways.databricks_login, {"login": _LOGIN}),
+        Way("identity of the worker", _ways.identity, {}, _DATABRICKS_IDENTITY),
+    ),
+    (Field("host", extra=True), _HOST),
+    endpoint_of=DATABRICKS,
+    services=DATABRICKS,
+    bound=True,
+)
+
 SUBSCRIPTION = Field("subscription_id", "Subscription ID", also="subscriptionId")
 RESOURCE_GROUP = Field("resource_group", "Resource group")
 WORKSPACE_NAME = Field("workspace_name", "Workspace name")
 RESOURCE_MANAGER = Field("host", "Resource Manager URL")
 
 CONNECTION_TYPES: Mapping[str, ConnectionType] = {
-    found.conn_type: found for found in (_WASB, _ADLS, _GEN1, _FILE_SHARE, _AZURE, _GENERIC, _WORKSPACE)
+    found.conn_type: found for found in (_WASB, _ADLS, _GEN1, _FILE_SHARE, _AZURE, _GENERIC, _WORKSPACE, _DATABRICKS)
 }

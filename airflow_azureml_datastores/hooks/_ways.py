@@ -1,4 +1,4 @@
-"""The ways into a storage account: what a connection's values become, once it is known where they stand.
+"""The ways into a service: what a connection's values become, once it is known where they stand.
 
 Every function here takes the wanted service and then values by parameter name, all of them non-empty text.
 """
@@ -19,12 +19,13 @@ from airflow_azureml_datastores.core.credentials import (
     Anonymous,
     Certificate,
     Credential,
+    DatabricksOAuth,
     Identity,
     SasToken,
     ServicePrincipal,
 )
 
-Service = Literal["blob", "dfs", "file"]
+Service = Literal["blob", "dfs", "file", "databricks"]
 
 # Names and hosts: azure-identity's AzureAuthorityHosts, under the names that the official `azure` connection uses.
 CLOUDS = {
@@ -155,6 +156,43 @@ def access_token(service: Service, *, access_token: str) -> Access:
     return Access(AccessToken(access_token))
 
 
+def databricks_oauth(service: Service, *, service_principal_oauth: str, client_id: str, client_secret: str) -> Access:
+    """Service principal of Databricks' own."""
+    return Access(DatabricksOAuth(client_id, client_secret))
+
+
+def managed_identity(service: Service, *, use_azure_managed_identity: str, client_id: str | None = None) -> Access:
+    """A managed identity, asked for as the Databricks provider has it."""
+    return Access(Identity("managed", client_id))
+
+
+def default_identity(
+    service: Service,
+    *,
+    use_default_azure_credential: str,
+    managed_identity_client_id: str | None = None,
+    workload_identity_tenant_id: str | None = None,
+) -> Access:
+    """The chain of DefaultAzureCredential, asked for as the Databricks provider has it."""
+    return Access(Identity("default", managed_identity_client_id, workload_identity_tenant_id))
+
+
+def federation(service: Service, **values: str) -> NoReturn:
+    """Tokens of another identity provider, for which Databricks gives one of its own: refused."""
+    raise InvalidField(
+        next(iter(values)), "cannot be used for datastores: use a service principal, an identity or an access token"
+    )
+
+
+def databricks_login(service: Service, **values: str) -> NoReturn:
+    """User name and password, which Databricks took until July 2024: refused."""
+    raise InvalidField(
+        "login",
+        "is a user name, and Databricks takes no passwords any more: leave it empty and give an access token as "
+        "password, or say in the extra which kind of client it is ('azure_tenant_id' or 'service_principal_oauth')",
+    )
+
+
 def anonymous(service: Service, *, public_read: str) -> Access:
     """No credential at all."""
     return Access(Anonymous())
@@ -189,7 +227,8 @@ def connection_string(service: Service, *, connection_string: str) -> Access:
 def endpoint_from(parameter: str, text: str, service: Service) -> str | None:
     """The URL of a service from what people put into an account field; None for a bare account name.
 
-    A host of Azure's naming (``<account>.<service>.…``) is turned to the wanted service.
+    A host of Azure's naming (``<account>.<service>.…``) is turned to the wanted service. Of a Databricks workspace only
+    scheme and host count, so that an address can be copied from a browser.
 
     :raises InvalidField: no http or https URL, or one with a user, query or fragment.
     """
@@ -204,10 +243,11 @@ def endpoint_from(parameter: str, text: str, service: Service) -> str | None:
         raise InvalidField(parameter, "is not a URL") from None
     if url.scheme not in ("http", "https") or not url.hostname:
         raise InvalidField(parameter, "is not an http or https URL")
-    if url.query or url.fragment or url.username is not None:
+    workspace = service == "databricks"
+    if url.username is not None or ((url.query or url.fragment) and not workspace):
         raise InvalidField(parameter, "carries more than scheme, host and path: a SAS token has its own field")
-    host = _host_of_service(url, service)
-    return f"{url.scheme}://{host}{'' if port is None else f':{port}'}{url.path.rstrip('/')}"
+    host = url.hostname if workspace and ":" not in url.hostname else _host_of_service(url, service)
+    return f"{url.scheme}://{host}{'' if port is None else f':{port}'}{'' if workspace else url.path.rstrip('/')}"
 
 
 def _host_of_service(url: SplitResult, service: Service) -> str:

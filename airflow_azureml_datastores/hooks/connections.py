@@ -6,7 +6,7 @@ What the types of connections offer is data, in :mod:`~airflow_azureml_datastore
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from urllib.parse import quote, unquote
 
 from airflow_azureml_datastores.core.credentials import (
@@ -15,6 +15,7 @@ from airflow_azureml_datastores.core.credentials import (
     Anonymous,
     Certificate,
     Credential,
+    DatabricksOAuth,
     Identity,
     Login,
     RenewedSas,
@@ -27,31 +28,60 @@ from airflow_azureml_datastores.hooks._connection_fields import ConnectionLike, 
 from airflow_azureml_datastores.hooks._connection_types import CONNECTION_TYPES, ConnectionType, Way
 from airflow_azureml_datastores.hooks._ways import Access, InvalidField, Service
 
-__all__ = ["CONNECTION_TYPES", "Access", "ConnectionType", "Field", "Service", "Way", "access_of", "secrets_of"]
+__all__ = [
+    "CONNECTION_TYPES",
+    "SUGGESTED",
+    "Access",
+    "ConnectionType",
+    "Field",
+    "Service",
+    "Way",
+    "access_of",
+    "secrets_of",
+]
+
+
+SUGGESTED: Mapping[Service, str] = {
+    "blob": "wasb",
+    "dfs": "adls",
+    "file": "azure_fileshare",
+    "databricks": "databricks",
+}
+"""The type of connection that is at hand for a service."""
 
 
 def access_of(connection: ConnectionLike, service: Service = "blob") -> Access:
     """Map a connection to a credential and, if it names one, an endpoint. Makes no request and reads no file.
 
     :param connection: an Airflow connection.
-    :param service: the storage service whose URL is wanted as endpoint.
-    :raises InvalidConnection: a type that gives no storage credential, a field that is missing, or a value that cannot
+    :param service: the service whose URL is wanted as endpoint.
+    :raises InvalidConnection: a type that gives no credential for it, a field that is missing, or a value that cannot
         be used. It names connection and field, never the value.
     """
     declared = _declared(connection)
     filled = Filled(connection)
-    way = next(w for w in declared.ways if not w.needs or filled.get(next(iter(w.needs.values()))))
+    if service not in declared.services:
+        raise InvalidConnection(f"{filled.name} is for datastores in Databricks, and this one is elsewhere.")
+    way = next(way for way in declared.ways if _is_chosen(way, filled))
     values = _values(filled, way)
-    server = next(filter(filled.get, declared.endpoint), None)
+    server = next(filter(filled.get, declared.endpoint), None) if service in declared.endpoint_of else None
     try:
         access = way.build(service, **values)
         if access.endpoint is None and server is not None:
             endpoint = _ways.endpoint_from("endpoint", filled.get_endpoint(server), service)
-            return Access(access.credential, endpoint)
+            access = Access(access.credential, endpoint)
     except InvalidField as error:
         where = {**way.needs, **way.takes, "endpoint": server}[error.parameter]
         raise InvalidConnection(f"{filled.name}: {where} {error.problem}.") from None
+    if declared.bound and access.endpoint is None and isinstance(access.credential, AccessToken | DatabricksOAuth):
+        raise InvalidConnection(f"{filled.name} lacks {declared.endpoint[-1]}: the address that its secret is for.")
     return access
+
+
+def _is_chosen(way: Way, filled: Filled) -> bool:
+    if way.unless is not None and filled.get(way.unless):
+        return False
+    return not way.needs or filled.get(next(iter(way.needs.values()))) is not None
 
 
 def _declared(connection: ConnectionLike) -> ConnectionType:
@@ -89,7 +119,7 @@ def secrets_of(credential: Credential) -> Iterator[str]:
             yield token
             for signature in re.findall("(?:^|[?&])sig=([^&]+)", token):
                 yield from {signature, unquote(signature), quote(unquote(signature), safe="")}
-        case ServicePrincipal(client_secret=secret):
+        case ServicePrincipal(client_secret=secret) | DatabricksOAuth(client_secret=secret):
             yield secret
         case Login(password=password):
             yield password

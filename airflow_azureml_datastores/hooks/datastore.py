@@ -234,6 +234,12 @@ class OneLakeHook(DatastoreHook):
     datastore_type = "OneLake"
 
 
+class DbfsHook(DatastoreHook):
+    """The files of a datastore of type ``DBFS``."""
+
+    datastore_type = "DBFS"
+
+
 class LocalDirectoryHook(DatastoreHook):
     """The files of a datastore of type ``LocalDirectory``."""
 

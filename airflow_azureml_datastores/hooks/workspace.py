@@ -29,7 +29,7 @@ from airflow_azureml_datastores.hooks._connection_fields import Field, Filled
 from airflow_azureml_datastores.hooks._data_places import place_of
 from airflow_azureml_datastores.hooks._masking import Mask, masked_by
 from airflow_azureml_datastores.hooks.azureml import azureml_workspace
-from airflow_azureml_datastores.hooks.connections import access_of, secrets_of
+from airflow_azureml_datastores.hooks.connections import SUGGESTED, access_of, secrets_of
 
 
 class WorkspaceHook(BaseHook):
@@ -281,10 +281,13 @@ class WorkspaceHook(BaseHook):
         """Where a datastore is and how to get in, from its credential's connection."""
         if datastore.credential_conn_id is None:
             return datastore.location, self.workspace.credential(datastore) or Identity()
+        service = datastore.location.service
         connection = self._connection(
-            datastore.credential_conn_id, f"the credential of datastore {datastore.name!r}", "wasb"
+            datastore.credential_conn_id,
+            f"the credential of datastore {datastore.name!r}",
+            SUGGESTED[service],
         )
-        access = access_of(connection, datastore.location.service)
+        access = access_of(connection, service)
         for secret in secrets_of(access.credential):
             self._mask(secret)
         location = datastore.location

@@ -15,6 +15,7 @@ LOCATIONS: dict[str, str] = {
     "AzureDataLakeGen2": "adls_gen2:AzureDataLakeGen2",
     "AzureFile": "azure_file:AzureFile",
     "OneLake": "one_lake:OneLake",
+    "DBFS": "dbfs:Dbfs",
     "LocalDirectory": "local_directory:LocalDirectory",
 }
 

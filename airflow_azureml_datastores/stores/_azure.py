@@ -19,6 +19,7 @@ from airflow_azureml_datastores.core.credentials import (
     Anonymous,
     Certificate,
     Credential,
+    DatabricksOAuth,
     Identity,
     Login,
     RenewedSas,
@@ -202,6 +203,8 @@ def describe(credential: Credential) -> str:
             return f"the {kind} identity{f' {client}' if client else ' of the worker'}"
         case AccessToken():
             return "the access token"
+        case DatabricksOAuth(client_id=client):
+            return f"the Databricks service principal {client}"
         case Anonymous():
             return "anonymous access"
         case Login():
@@ -226,10 +229,11 @@ def _checked(credential: Credential, url: str) -> Credential:
                 raise InvalidConnection("the account key is empty.")
         case SasToken(token):
             return SasToken(tidy_sas(token))
-        case Login():
+        case Login() | DatabricksOAuth():
+            refused = "user name and password" if isinstance(credential, Login) else "service principal of Databricks"
             raise InvalidConnection(
-                "a storage account takes no user name and password: give an account key, a SAS token, a service "
-                "principal, an identity or an access token."
+                f"a storage account takes no {refused}: give an account key, a SAS token, a service principal, an "
+                f"identity or an access token."
             )
         case ServicePrincipal() | Certificate() | Identity() | AccessToken() if urlsplit(url).scheme != "https":
             raise InvalidConnection(f"{describe(credential)} may only travel over https, and {url} is not.")

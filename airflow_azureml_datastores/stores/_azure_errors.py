@@ -351,11 +351,14 @@ def without_secrets(text: str) -> str:
     return _SECRET.sub(r"\1\2…", text)
 
 
-def network_reason(error: BaseException) -> str:
-    """Why there was no answer, in few words."""
+def network_reason(error: BaseException, *, check: str = "the account's name and the endpoint") -> str:
+    """Why there was no answer, in few words.
+
+    :param check: what may be mistyped if the host is not known.
+    """
     for cause in _causes(error):
         if isinstance(cause, socket.gaierror):
-            return ": its host name does not resolve; check the account's name and the endpoint"
+            return f": its host name does not resolve; check {check}"
         if isinstance(cause, ssl.SSLError):
             return f": TLS failed, {cause.reason or type(cause).__name__}"
         if isinstance(cause, TimeoutError):

@@ -16,6 +16,7 @@ from airflow_azureml_datastores.core.credentials import (
     AccountKey,
     Anonymous,
     Credential,
+    DatabricksOAuth,
     Identity,
     Login,
     SasToken,
@@ -234,6 +235,8 @@ def _to_arm(credential: Credential) -> dict[str, Any] | None:
         case ServicePrincipal(tenant, client, secret):
             application = {"tenantId": tenant, "clientId": client, "clientSecret": secret}
             return {"authType": "ServicePrincipal", "credentials": application}
+        case DatabricksOAuth(client, secret):
+            return {"authType": "OAuth2", "credentials": {"clientId": client, "clientSecret": secret}}
         case _:
             return None
 
@@ -256,6 +259,8 @@ def _from_arm(kind: str, values: Mapping[str, Any], subject: str) -> Credential:
             return AccessToken(text("pat"))
         case "ServicePrincipal":
             return ServicePrincipal(text("tenantId"), text("clientId"), text("clientSecret"))
+        case "OAuth2":
+            return DatabricksOAuth(text("clientId"), text("clientSecret"))
         case "ManagedIdentity":
             return Identity("managed", client_id=values.get("clientId"))
         case _:

@@ -21,6 +21,7 @@ from tests.docs.session import Session
 from tests.servers.adls import DataLake
 from tests.servers.azurefiles import AzureFiles, run_azurefiles
 from tests.servers.azurite import ACCOUNT, BlobService
+from tests.servers.databricks import DatabricksService
 from tests.servers.fixtures import Servers
 
 FILES = Path(__file__).with_name("files")
@@ -28,6 +29,8 @@ FILES = Path(__file__).with_name("files")
 CONTAINER = "raw"
 """The container that the pages register."""
 FILES_ACCOUNT = "filesaccount1"
+ADDRESS, VOLUME = "https://adb-1234567890123456.7.azuredatabricks.net", "/Volumes/main/sales/raw"
+"""The Databricks workspace and the volume that the pages register."""
 HOUR = 3600
 
 
@@ -46,7 +49,9 @@ def session(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
             fields = {name: value for name, value in fields.items() if name not in found.without} | found.fields
             stands_for.update(found.stands_for)
         if not fields["conn_type"].startswith("azureml_"):
-            access_of(Connection(conn_id=conn_id, **fields))
+            access_of(
+                Connection(conn_id=conn_id, **fields), "databricks" if fields["conn_type"] == "databricks" else "blob"
+            )
         monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(fields))
 
     home = {"conn_type": "azureml_local_workspace", "extra": json.dumps({"home": str(tmp_path / "srv/workspace")})}
@@ -95,11 +100,18 @@ def _files(request: pytest.FixtureRequest) -> Service:
     return Service({"password": files.key, "login": files.plain_url}, {'"adatum"': f'"{FILES_ACCOUNT}"'})
 
 
+def _databricks(request: pytest.FixtureRequest) -> Service:
+    databricks: DatabricksService = request.getfixturevalue("servers").databricks
+    volume: str = request.getfixturevalue("volume")
+    return Service({"password": databricks.token, "host": databricks.url}, {ADDRESS: databricks.url, VOLUME: volume})
+
+
 SERVICES: dict[str, Callable[[pytest.FixtureRequest], Service]] = {
     "$STORAGE_KEY": _blob,
     "$LAKE_KEY": _lake,
     "$FILES_KEY": _files,
     "$FABRIC_SECRET": _fabric,
+    "$DATABRICKS_TOKEN": _databricks,
 }
 """The secret that a page's connection names -> the service."""
 
@@ -109,6 +121,13 @@ def files() -> Iterator[AzureFiles]:
     """The account that stands in for ``adatum``, without shares."""
     with run_azurefiles(FILES_ACCOUNT) as found:
         yield found
+
+
+@pytest.fixture
+def volume(servers: Servers) -> Iterator[str]:
+    """The folder that stands in for the volume of the pages, empty."""
+    with servers.databricks.folder() as path:
+        yield path
 
 
 @pytest.fixture

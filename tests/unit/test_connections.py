@@ -7,7 +7,7 @@ import json
 import re
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import urlsplit
 
 import pytest
@@ -24,6 +24,7 @@ from airflow_azureml_datastores.core.credentials import (
     Anonymous,
     Certificate,
     Credential,
+    DatabricksOAuth,
     Identity,
     Login,
     RenewedSas,
@@ -32,7 +33,14 @@ from airflow_azureml_datastores.core.credentials import (
 )
 from airflow_azureml_datastores.errors import InvalidConnection
 from airflow_azureml_datastores.hooks import _connection_docs, _ways
-from airflow_azureml_datastores.hooks.connections import CONNECTION_TYPES, Access, Service, access_of, secrets_of
+from airflow_azureml_datastores.hooks.connections import (
+    CONNECTION_TYPES,
+    SUGGESTED,
+    Access,
+    Service,
+    access_of,
+    secrets_of,
+)
 from airflow_azureml_datastores.provider_info import get_provider_info as our_provider_info
 
 KEY = base64.b64encode(b"the account's key, 64 bytes of it as the portal shows it........").decode()
@@ -52,6 +60,8 @@ def conn(conn_type: str | None, extra: dict[str, Any] | None = None, **fields: A
 
 
 PRINCIPAL = {"login": "app", "password": SECRET}
+PAT = "dapi0123456789abcdef0123456789abcdef"
+WORKSPACE = "https://adb-1234567890123456.7.azuredatabricks.net"
 PEM = "-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----\n-----BEGIN CERTIFICATE-----\n…"
 
 WAYS: dict[str, tuple[Connection, Access]] = {
@@ -292,13 +302,70 @@ WAYS: dict[str, tuple[Connection, Access]] = {
         Access(Identity("workload", None, "t", "login.x.example")),
     ),
     "workspace: nothing": (conn("azureml_workspace", host="https://management.azure.com"), Access(Identity())),
+    # databricks, in the order of BaseDatabricksHook._get_token
+    "databricks: token": (
+        conn("databricks", {"token": PAT, "azure_tenant_id": "t"}, host=WORKSPACE, **PRINCIPAL),
+        Access(AccessToken(PAT), WORKSPACE),
+    ),
+    "databricks: token as password": (
+        conn("databricks", {"azure_tenant_id": "t", "use_azure_managed_identity": True}, host=WORKSPACE, password=PAT),
+        Access(AccessToken(PAT), WORKSPACE),
+    ),
+    "databricks: service principal of Entra ID": (
+        conn("databricks", {"azure_tenant_id": "t", "service_principal_oauth": True}, host=WORKSPACE, **PRINCIPAL),
+        Access(ServicePrincipal("t", "app", SECRET), WORKSPACE),
+    ),
+    "databricks: the same in a sovereign cloud": (
+        conn("databricks", {"azure_tenant_id": "t", "cloud_environment": "AzureChinaCloud"}, **PRINCIPAL),
+        Access(ServicePrincipal("t", "app", SECRET, "login.chinacloudapi.cn")),
+    ),
+    "databricks: managed identity": (
+        conn("databricks", {"use_azure_managed_identity": True, "use_default_azure_credential": True}, host=WORKSPACE),
+        Access(Identity("managed"), WORKSPACE),
+    ),
+    "databricks: managed identity of a user": (
+        conn("databricks", {"use_azure_managed_identity": True, "azure_managed_identity_client_id": "mi"}),
+        Access(Identity("managed", "mi")),
+    ),
+    "databricks: default identity": (
+        conn("databricks", {"use_default_azure_credential": True, "service_principal_oauth": True}, **PRINCIPAL),
+        Access(Identity("default")),
+    ),
+    "databricks: default identity of a pod": (
+        conn(
+            "databricks",
+            {
+                "use_default_azure_credential": "true",
+                "managed_identity_client_id": "mi",
+                "workload_identity_tenant_id": "t",
+            },
+        ),
+        Access(Identity("default", "mi", "t")),
+    ),
+    "databricks: own OAuth": (
+        conn("databricks", {"service_principal_oauth": True}, host=WORKSPACE, **PRINCIPAL),
+        Access(DatabricksOAuth("app", SECRET), WORKSPACE),
+    ),
+    "databricks: workload identity": (
+        conn("databricks", {"identity": "workload"}, host=WORKSPACE, password=PAT),
+        Access(Identity("workload"), WORKSPACE),
+    ),
+    "databricks: not asked for": (
+        conn("databricks", {"service_principal_oauth": False, "use_azure_managed_identity": "no"}, host=WORKSPACE),
+        Access(Identity(), WORKSPACE),
+    ),
+    "databricks: nothing": (conn("databricks"), Access(Identity())),
 }
+
+
+def service_of(connection: Connection) -> Service:
+    return "databricks" if connection.conn_type == "databricks" else "blob"
 
 
 @pytest.mark.parametrize("case", WAYS)
 def test_way_in(case: str) -> None:
     connection, expected = WAYS[case]
-    assert access_of(connection) == expected
+    assert access_of(connection, service_of(connection)) == expected
 
 
 # Where the official hooks do otherwise, and why.
@@ -355,6 +422,9 @@ def test_every_way_of_every_type_has_a_case() -> None:
         _ways.access_token: AccessToken,
         _ways.application: ServicePrincipal,
         _ways.certificate: Certificate,
+        _ways.databricks_oauth: DatabricksOAuth,
+        _ways.managed_identity: Identity,
+        _ways.default_identity: Identity,
     }
     declared = {
         (name, credentials[way.build])
@@ -435,6 +505,43 @@ def test_sas_url_of_a_file_share() -> None:
     assert access == Access(SasToken(SAS), "https://contoso.file.core.windows.net")
 
 
+WORKSPACES: dict[str, tuple[Connection, str | None]] = {
+    "URL": (conn("databricks", host=f"{WORKSPACE}/", password=PAT), WORKSPACE),
+    "host": (conn("databricks", host="adb-1234567890123456.7.azuredatabricks.net", password=PAT), WORKSPACE),
+    "from a browser": (conn("databricks", host=f"{WORKSPACE}/browse?o=1234567890123456#x", password=PAT), WORKSPACE),
+    "extra before field": (conn("databricks", {"host": WORKSPACE}, host="other.example", password=PAT), WORKSPACE),
+    "port": (conn("databricks", host="127.0.0.1", port=8443, password=PAT), "https://127.0.0.1:8443"),
+    "emulator": (conn("databricks", host="http://127.0.0.1:8080", password=PAT), "http://127.0.0.1:8080"),
+    "IPv6": (conn("databricks", host="http://[::1]:8080", password=PAT), "http://[::1]:8080"),
+    "generic": (conn("generic", {"access_token": PAT}, host=WORKSPACE), WORKSPACE),
+    "generic without": (conn("generic", {"access_token": PAT}), None),
+    "of a storage account": (conn("wasb", {"tenant_id": "t"}, host=URL, **PRINCIPAL), None),
+    "of Resource Manager": (
+        conn("azureml_workspace", {"tenant_id": "t"}, host="https://arm.example", **PRINCIPAL),
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WORKSPACES)
+def test_endpoint_of_databricks(case: str) -> None:
+    connection, expected = WORKSPACES[case]
+    assert access_of(connection, "databricks").endpoint == expected
+
+
+@pytest.mark.parametrize("service", ["blob", "dfs", "file"])
+def test_what_is_for_databricks_goes_nowhere_else(service: Service) -> None:
+    for connection, _ in WAYS.values():
+        if connection.conn_type == "databricks":
+            with pytest.raises(InvalidConnection, match="is for datastores in Databricks, and this one is elsewhere"):
+                access_of(connection, service)
+
+
+def test_every_service_has_a_type_to_suggest() -> None:
+    assert set(SUGGESTED) == set(get_args(Service))
+    assert set(SUGGESTED.values()) <= set(CONNECTION_TYPES)
+
+
 STRINGS: dict[str, tuple[Service, str, Access]] = {
     "portal": ("blob", CONNECTION_STRING, Access(AccountKey(KEY), URL)),
     "any order, case and spaces": (
@@ -504,7 +611,7 @@ def generic(text: str) -> Connection:
 ERRORS: dict[str, tuple[Connection, str]] = {
     "type": (
         conn("aws"),
-        "has type 'aws'.*types that do: wasb, adls, azure_data_lake, azure_fileshare, azure, generic, azure",
+        "has type 'aws'.*types that do: wasb, adls, azure_data_lake, azure_fileshare, azure, generic, azureml_workspace, databricks",
     ),
     "no type": (conn(None), "has type ''"),
     "Gen1, no secret": (
@@ -563,6 +670,31 @@ ERRORS: dict[str, tuple[Connection, str]] = {
         conn("azureml_workspace", {"tenant_id": "t", "authority": "http://login.example"}, **PRINCIPAL),
         "'Login service'.*is no host name or https URL of one",
     ),
+    "databricks: no address": (
+        conn("databricks", password=SECRET),
+        r"lacks 'Host' \(host\): the address that its secret is for",
+    ),
+    "databricks: an address that is none": (conn("databricks", host="workspace", password=SECRET), "lacks 'Host'"),
+    "databricks: no address for OAuth": (
+        conn("databricks", {"service_principal_oauth": True}, **PRINCIPAL),
+        "lacks 'Host'",
+    ),
+    "databricks: user name and password": (
+        conn("databricks", host=WORKSPACE, login="me@contoso.example", password=SECRET),
+        r"'Login' \(login\) is a user name, and Databricks takes no passwords any more.*'service_principal_oauth'",
+    ),
+    "databricks: no tenant's secret": (
+        conn("databricks", {"azure_tenant_id": "t"}, host=WORKSPACE, login="app"),
+        r"lacks 'Password' \(password\), which a service principal needs",
+    ),
+    "databricks: federation": (
+        conn("databricks", {"federated_k8s": True, "client_id": "c"}, host=WORKSPACE),
+        "'federated_k8s'.*cannot be used for datastores: use a service principal",
+    ),
+    "databricks: secret in the address": (
+        conn("databricks", host=f"https://token:{SECRET}@x.azuredatabricks.net", password=SECRET),
+        "carries more than",
+    ),
     "identity": (conn("wasb", {"identity": "system"}), "is none of 'default', 'managed', 'workload'"),
     "auth config": (
         conn("wasb", {"tenant_id": "t", "client_secret_auth_config": {"proxies": {"https": "p"}}}, **PRINCIPAL),
@@ -593,13 +725,13 @@ ERRORS: dict[str, tuple[Connection, str]] = {
 def test_error_names_connection_and_field_but_no_value(case: str) -> None:
     connection, expected = ERRORS[case]
     with pytest.raises(InvalidConnection, match=expected) as caught:
-        access_of(connection)
+        access_of(connection, service_of(connection))
     assert "'contoso'" in str(caught.value)
     assert not _secrets_in("".join(traceback.format_exception(caught.value)))
 
 
 def _secrets_in(text: str) -> list[str]:
-    return [secret for secret in (KEY, KEY[:-2], SECRET, SIGNATURE, SAS) if secret in text]
+    return [secret for secret in (KEY, KEY[:-2], SECRET, SIGNATURE, SAS, PAT) if secret in text]
 
 
 def test_development_storage_has_no_data_lake() -> None:
@@ -621,6 +753,7 @@ def test_no_access_shows_its_secret() -> None:
         (ServicePrincipal("t", "app", SECRET), {SECRET}),
         (Login("me", SECRET), {SECRET}),
         (AccessToken("ey.J.x"), {"ey.J.x"}),
+        (DatabricksOAuth("app", SECRET), {SECRET}),
         (Identity("managed", "mi"), set()),
         (Anonymous(), set()),
         (Certificate("t", "app", content=PEM.encode()), {PEM}),
@@ -641,7 +774,11 @@ def test_clouds_are_azure_identitys() -> None:
     }
 
 
-@pytest.mark.parametrize("name", [name for name in CONNECTION_TYPES if name != "generic"])
+PLAIN_FORMS = ("generic", "databricks")
+"""Types whose form is Airflow's own, unlabelled."""
+
+
+@pytest.mark.parametrize("name", [name for name in CONNECTION_TYPES if name not in PLAIN_FORMS])
 def test_labels_are_those_of_the_official_form(name: str) -> None:
     infos = (get_provider_info(), our_provider_info())
     forms = {form["connection-type"]: form for info in infos for form in info["connection-types"]}

@@ -12,6 +12,7 @@ import re
 import secrets
 import ssl
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,9 +59,12 @@ class DatabricksService:
         path, files = f"{self.volume}/test-{uuid4().hex}", self.client().files
 
         def delete(directory: str) -> None:
-            for entry in list(files.list_directory_contents(directory)):
-                assert entry.path
-                (delete if entry.is_directory else files.delete)(entry.path)
+            entries = list(files.list_directory_contents(directory))
+            with ThreadPoolExecutor(8) as pool:
+                list(pool.map(files.delete, [entry.path for entry in entries if not entry.is_directory]))
+            for entry in entries:
+                if entry.is_directory and entry.path:
+                    delete(entry.path)
             files.delete_directory(directory)
 
         if make:
