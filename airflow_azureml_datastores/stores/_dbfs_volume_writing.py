@@ -49,15 +49,22 @@ class _Upload:
 
 
 class _Body:
-    """Chunks as the body of one request; knows afterwards whether it was their source that broke."""
+    """Chunks as the body of one request.
+
+    :ivar size: bytes so far.
+    :ivar error: that of their source, if it was that which broke.
+    """
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks = chunks
+        self.size = 0
         self.error: Exception | None = None
 
     def __iter__(self) -> Iterator[bytes]:
         try:
-            yield from self._chunks
+            for chunk in self._chunks:
+                self.size += len(chunk)
+                yield chunk
         except Exception as error:
             self.error = error
             raise
@@ -68,10 +75,10 @@ class _SizedBody(_Body):
 
     def __init__(self, chunks: Iterable[bytes], size: int) -> None:
         super().__init__(chunks)
-        self._size = size
+        self._length = size
 
     def __len__(self) -> int:
-        return self._size
+        return self._length
 
 
 class VolumeWriter:
@@ -227,17 +234,20 @@ class VolumeWriter:
         return digest.digest() == upload.digest.digest()
 
     def _put_stream(self, path: str, chunks: Iterable[bytes], size: int | None, create: bool) -> str:
-        """All in one request, of up to 5 GiB, which cannot be made again: where there is no other way."""
+        """All in one request, of up to 5 GiB, which cannot be made again: where there is no other way.
+
+        How big a file is that comes without a size shows at the end. So such a one waits for others of that kind only.
+        """
         body = _Body(chunks) if size is None else _SizedBody(chunks, size)
         self._room.clear(path)
-        with self._seconds.alone(path, size or 0):
+        with self._seconds.alone(path, -1 if size is None else size):
             try:
                 sent = self._databricks.patiently(lambda: self._send(path, body, create), path, retries=0)
             except DatastoresError:
                 if body.error is not None:
                     raise body.error from None
                 raise
-            return self._etag(path, size or 0, sent)
+            return self._etag(path, body.size, sent)
 
 
 def part_size(size: int) -> int:
