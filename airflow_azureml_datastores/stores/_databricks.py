@@ -233,6 +233,7 @@ def _sdk_client(url: str, token: Callable[[], str], patience: Patience) -> ApiCl
         def wrap_debug_info(self, message: str) -> str:
             return message
 
+    Config.attributes()  # looks for them in the class that is asked first, and finds none in a subclass
     return ApiClient(
         Isolated(
             host=url,

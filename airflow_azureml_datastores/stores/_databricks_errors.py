@@ -206,6 +206,8 @@ class DatabricksErrors:
             ours = ContainerNotFound
         subject = self._place if path is None or ours is ContainerNotFound else f"{show(path)} in {self._place}"
         parts = [f"{subject}: {self._happened(ours, error)}{in_brackets(code, status_of(error))}."]
+        if ours is AccessDenied and code is None:
+            code = "PERMISSION_DENIED"  # an answer to HEAD has no body to say it
         if code in _REMEDIES:
             parts.append(_REMEDIES[code])
         return ours(" ".join(parts))

@@ -6,6 +6,8 @@ import io
 import logging
 import os
 import random
+import subprocess
+import sys
 import traceback
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -607,6 +609,18 @@ def both(databricks: Databricks, azureml: Any) -> Any:
 
 
 class TestSurroundings:
+    def test_a_process_that_has_never_used_the_sdk(self, databricks: Databricks, place: str) -> None:
+        code = (
+            "import sys; from airflow_azureml_datastores.core.credentials import AccessToken;"
+            "from airflow_azureml_datastores import Dbfs;"
+            "assert 'databricks.sdk' not in sys.modules;"
+            "store = Dbfs(*sys.argv[1:3]).open(AccessToken(sys.argv[3]));"
+            "store.write('a', [b'x']); print([info.path for info in store.list()])"
+        )
+        command = [sys.executable, "-c", code, databricks.url, place, databricks.token]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert (done.stdout, done.stderr) == ("['a']\n", "")
+
     def test_nothing_is_taken_from_the_environment(
         self, databricks: Databricks, place: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
     ) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from airflow_azureml_datastores.core.credentials import Anonymous
-from airflow_azureml_datastores.core.datastore import Datastore, UnknownLocation
+from airflow_azureml_datastores.core.datastore import Datastore, Location, UnknownLocation
 from airflow_azureml_datastores.core.workspace import Workspace
 from airflow_azureml_datastores.errors import (
     DatastoreExists,
@@ -24,9 +24,25 @@ from airflow_azureml_datastores.errors import (
     InvalidName,
     Unsupported,
 )
+from airflow_azureml_datastores.stores import LOCATIONS
+from airflow_azureml_datastores.stores.azure_blob import AzureBlob
+from airflow_azureml_datastores.stores.dbfs import Dbfs
+from airflow_azureml_datastores.stores.local_directory import LocalDirectory
 from tests.contract.workspace.rig import Site
 
 EVERYWHERE = {"workspaceblobstore", "workspacefilestore"}
+
+
+OF_EVERY_TYPE = [
+    AzureBlob("contoso", "raw"),
+    LocalDirectory("/mnt/ü"),
+    Dbfs("https://adb-1234567890123456.7.azuredatabricks.net/", "/Volumes/main/sales/raw/a b"),
+    Dbfs("https://adb-1234567890123456.7.azuredatabricks.net", "dbfs:/ü"),
+]
+
+
+def test_no_type_is_left_out() -> None:
+    assert {location.type for location in OF_EVERY_TYPE} == set(LOCATIONS)
 
 
 @pytest.fixture
@@ -95,6 +111,15 @@ class TestRegister:
         plain = Datastore("0", site.location(1))
         assert workspace.register(plain, overwrite=True) == "created"
         assert workspace.get("0") == plain
+
+    @pytest.mark.parametrize("location", OF_EVERY_TYPE, ids=str)
+    def test_every_type(self, site: Site, workspace: Workspace, location: Location) -> None:
+        lake = Datastore("lake", location, "conn", tags={"a": "ü"})
+        assert workspace.register(lake) == "created"
+        again = site.open()
+        assert again.get("lake") == lake
+        assert again.register(lake) == "unchanged"
+        assert lake in again.list()
 
     def test_longest_name(self, site: Site, workspace: Workspace) -> None:
         longest = Datastore("x" * 255, site.location(1))

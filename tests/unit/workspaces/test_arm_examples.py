@@ -22,6 +22,7 @@ from airflow_azureml_datastores.core.credentials import (
     AccountKey,
     Anonymous,
     Credential,
+    DatabricksOAuth,
     Identity,
     Login,
     RenewedSas,
@@ -34,6 +35,7 @@ from airflow_azureml_datastores.stores import LOCATIONS, location_class
 from airflow_azureml_datastores.stores.adls_gen2 import AzureDataLakeGen2
 from airflow_azureml_datastores.stores.azure_blob import AzureBlob
 from airflow_azureml_datastores.stores.azure_file import AzureFile
+from airflow_azureml_datastores.stores.dbfs import Dbfs
 from airflow_azureml_datastores.stores.local_directory import LocalDirectory
 from airflow_azureml_datastores.stores.one_lake import OneLake
 from airflow_azureml_datastores.workspaces import _arm_connections as connections
@@ -50,6 +52,7 @@ PRINCIPAL = {
     "clientId": GUID,
 }
 KEY = {"credentialsType": "AccountKey"}
+DATABRICKS = "https://adb-1234567890123456.7.azuredatabricks.net"
 BLOB = {"accountName": "string", "containerName": "string", "endpoint": "core.windows.net", "protocol": "https"}
 # In the example the last two are "string", too, which no datastore can have.
 FILE = {"accountName": "string", "fileShareName": "string", "endpoint": "core.windows.net", "protocol": "https"}
@@ -215,19 +218,22 @@ class TestWrittenForOthers:
             AccountKey("a2V5"),
             SasToken("sv=1&sig=x"),
             AccessToken("pat"),
+            DatabricksOAuth(GUID, "secret"),
             Identity(),
         ],
         ids=lambda credential: type(credential).__name__,
     )
-    def test_connection(self, credential: Credential) -> None:
-        datastore = Datastore("shared", LocalDirectory("/mnt/ü"), "conn", "text", {"a": "ü"})
+    @pytest.mark.parametrize("location", [LocalDirectory("/mnt/ü"), Dbfs(DATABRICKS, "/Volumes/main/sales/ü")], ids=str)
+    def test_connection(self, location: Location, credential: Credential) -> None:
+        datastore = Datastore("shared", location, "conn", "text", {"a": "ü"})
         auth = connections._to_arm(credential)
         assert auth is not None
         body = connections.encode(datastore, None, auth)
         model = _deserialize(models.WorkspaceConnectionPropertiesV2BasicResource, body)
         assert type(model.properties) is not models.WorkspaceConnectionPropertiesV2, "azure-ai-ml knows the authType"
         assert list(leftovers(model)) == []
-        assert model.properties.category == "FileServer"
+        assert model.properties.category in {category.value for category in models.ConnectionCategory}
+        assert model.properties.target in (DATABRICKS, "/mnt/ü")
         kept = connections.decode({"name": "shared", **body})
         assert kept is not None
         assert kept.datastore == datastore
@@ -302,6 +308,10 @@ class TestOthersConnections:
         found = connections.decode({"name": "theirs", "properties": properties})
         assert found is not None
         assert found.datastore == Datastore("theirs", LocalDirectory("/mnt/x"))
+        databricks = {"category": "Databricks", "target": DATABRICKS, "metadata": {"path": "/Volumes/main/sales/raw"}}
+        found = connections.decode({"name": "theirs", "properties": {"authType": "PAT", **databricks}})
+        assert found is not None
+        assert found.datastore == Datastore("theirs", Dbfs(DATABRICKS, "/Volumes/main/sales/raw"))
 
     @pytest.mark.parametrize(
         "properties",
@@ -309,6 +319,8 @@ class TestOthersConnections:
             {"category": "AzureOpenAI", "target": "https://x"},
             {"category": "FileServer", "target": r"\\server\share"},
             {"category": "FileServer", "target": None},
+            {"category": "Databricks", "target": DATABRICKS},
+            {"category": "Databricks", "target": DATABRICKS, "metadata": {"path": "/Volumes/main"}},
         ],
     )
     def test_that_are_no_datastores(self, properties: dict[str, Any]) -> None:
@@ -340,6 +352,8 @@ class TestLocations:
             AzureFile("contoso", "raw", "https://contoso.file.core.usgovcloudapi.net"),
             AzureFile("contoso", "raw", "http://127.0.0.1:10000/contoso"),
             LocalDirectory("/mnt/a b"),
+            Dbfs(DATABRICKS, "/Volumes/main/sales/raw/a b"),
+            Dbfs(f"{DATABRICKS}/", "dbfs:/raw"),
         ],
         ids=str,
     )
@@ -419,7 +433,7 @@ NAMES = st.sampled_from([*BLOB, *COMMON, *OF_CONNECTIONS, "later"])
 
 
 class TestWhateverComes:
-    @given(st.dictionaries(NAMES, JSON | st.sampled_from(["AzureBlob", "FileServer", "/mnt", "raw"])))
+    @given(st.dictionaries(NAMES, JSON | st.sampled_from(["AzureBlob", "FileServer", "Databricks", "/mnt", "raw"])))
     def test_is_listed(self, properties: dict[str, Any]) -> None:
         kept = datastores.decode({"name": "x", "properties": properties})
         assert kept.datastore.name == "x"
