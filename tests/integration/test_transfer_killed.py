@@ -76,7 +76,8 @@ def digest(sites: Sites, source: Site) -> str:
 
 
 @pytest.mark.parametrize(
-    ("kind", "part"), [*((k, p) for k in ("local", "blob") for p in (0.05, 0.5, 0.9)), ("lake", 0.5), ("file", 0.5)]
+    ("kind", "part"),
+    [*((k, p) for k in ("local", "blob") for p in (0.05, 0.5, 0.9)), *((k, 0.5) for k in ("lake", "file", "volume"))],
 )
 def test_ingest_killed(kind: str, part: float, files: Files, source: Site, sites: Sites, digest: str) -> None:
     home = sites.new(kind)
@@ -180,7 +181,7 @@ class Watcher:
     ("kind", "part"),
     [
         *[("local", 0.2), ("local", 0.9), ("blob", 0.3), ("blob", 0.6), ("blob", 0.9)],
-        *[("lake", 0.3), ("lake", 1.9), ("file", 0.6), ("file", 1.9)],
+        *[("lake", 0.3), ("lake", 1.9), ("file", 0.6), ("file", 1.9), ("volume", 0.6)],
     ],
 )
 @pytest.mark.parametrize("policy", POLICIES)
@@ -197,7 +198,7 @@ def test_publish_killed(kind: str, policy: Policy, part: float, sites: Sites) ->
         with watcher.watching():
             with started(publish, source, target, policy) as changes:
                 steps = len(NEW) * (
-                    3 if kind == "blob" else 1
+                    1 if kind == "local" else 3
                 )  # staged, and where it is not swapped in: copied, removed
                 reached = sum(1 for _ in islice(changes, round(part * steps)))
             assert reached == round(part * steps), "it came to its end"

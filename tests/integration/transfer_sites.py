@@ -8,12 +8,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
 
-from airflow_azureml_datastores.core.credentials import AccountKey, Anonymous, Credential
+from airflow_azureml_datastores.core.credentials import AccessToken, AccountKey, Anonymous, Credential
 from airflow_azureml_datastores.core.datastore import Location
 from airflow_azureml_datastores.core.store import FileStore
 from airflow_azureml_datastores.stores.adls_gen2 import AzureDataLakeGen2
 from airflow_azureml_datastores.stores.azure_blob import AzureBlob
 from airflow_azureml_datastores.stores.azure_file import AzureFile
+from airflow_azureml_datastores.stores.dbfs import Dbfs
 from airflow_azureml_datastores.stores.local_directory import LocalDirectory
 from tests.servers.azurefiles import AzureFiles
 from tests.servers.fixtures import Servers
@@ -39,7 +40,8 @@ class Sites:
     def new(self, kind: str) -> Site:
         """A new, empty store.
 
-        :param kind: ``local``, in memory where the machine has such a folder, ``blob``, ``lake`` or ``file``, a share.
+        :param kind: ``local``, in memory where the machine has such a folder, ``blob``, ``lake``, ``file``, a share, or
+            ``volume`` in Databricks.
         """
         if kind == "local":
             base = "/dev/shm" if os.path.isdir("/dev/shm") else None
@@ -54,6 +56,10 @@ class Sites:
             share = self._stack.enter_context(files.share())
             url = files.plain_url if isinstance(files, AzureFiles) else files.url
             return Site(AzureFile(files.account, share, endpoint=url), AccountKey(files.key))
+        if kind == "volume":
+            databricks = self._servers.databricks
+            path = self._stack.enter_context(databricks.folder())
+            return Site(Dbfs(databricks.url, path), AccessToken(databricks.token))
         service = self._servers.azurite
         container = self._stack.enter_context(service.container())
         return Site(AzureBlob(service.account, container, endpoint=service.url), AccountKey(service.key))
