@@ -13,12 +13,12 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from airflow_azureml_datastores import __version__
 from airflow_azureml_datastores.core.credentials import Credential
-from airflow_azureml_datastores.errors import MissingExtra, Unavailable
+from airflow_azureml_datastores.errors import Unavailable
+from airflow_azureml_datastores.stores import _databricks_sdk
 from airflow_azureml_datastores.stores._azure import CONNECTIONS, Patience
 from airflow_azureml_datastores.stores._azure_errors import without_secrets
 from airflow_azureml_datastores.stores._databricks_errors import (
@@ -67,7 +67,7 @@ class Databricks:
     """
 
     def __init__(self, url: str, credential: Credential, patience: Patience, errors: DatabricksErrors) -> None:
-        _check_installed()
+        _databricks_sdk.check_installed()
         self.url = url
         self._patience = patience
         self._errors = errors
@@ -105,17 +105,7 @@ class Databricks:
         headers: Iterable[str] = (),
     ) -> dict[str, Any]:
         """The same, once, raising what the clients raise."""
-        try:
-            answer = self._api().do(
-                method,
-                path,
-                query=dict(query) if query else None,
-                body=dict(body) if body is not None else None,
-                response_headers=list(headers),
-            )
-        except _Impatience as paused:
-            raise cast("Exception", paused.__context__) from None
-        return cast("dict[str, Any]", answer)
+        return _databricks_sdk.call(self._api(), method, path, query, body, headers)
 
     def send(
         self,
@@ -148,17 +138,17 @@ class Databricks:
         :param of: the file or folder that it is about, for messages.
         :param retries: None are as many as patience has.
         """
-        upstream = upstream_errors()
         retries = self._patience.retries if retries is None else retries
-        for number in range(retries + 1):
+        number = 0
+        while True:
             try:
                 return attempt()
-            except upstream as error:
-                if number == retries or class_of(error) is not Unavailable:
+            except upstream_errors() as error:
+                if number >= retries or class_of(error) is not Unavailable:
                     raise self._errors.translate(error, of) from None
                 pause = getattr(error, "retry_after_secs", None)
             time.sleep(self._pause(number) if pause is None else min(pause, _MOST_PAUSE))
-        raise AssertionError
+            number += 1
 
     def close(self) -> None:
         for session in self._sessions.values():
@@ -174,7 +164,8 @@ class Databricks:
     def _api(self) -> ApiClient:
         with self._lock:
             if self._sdk is None:
-                self._sdk = _sdk_client(self.url, self._token, self._patience)
+                product = _PRODUCT, __version__
+                self._sdk = _databricks_sdk.isolated_client(self.url, self._token, self._patience.timeout, product)
                 _keep_secrets_out_of_logs()
             return self._sdk
 
@@ -185,71 +176,6 @@ class Databricks:
                 self._sessions[kind] = _new_session(None if signed else self._token)
                 _keep_secrets_out_of_logs()
             return self._sessions[kind]
-
-
-class _Impatience(Exception):
-    """Raised where databricks-sdk would pause: its error is the context."""
-
-
-def _check_installed() -> None:
-    try:
-        found = find_spec("databricks.sdk")
-    except ModuleNotFoundError:
-        found = None
-    if found is None:
-        raise MissingExtra("datastores of type DBFS", "databricks")
-
-
-def _sdk_client(url: str, token: Callable[[], str], patience: Patience) -> ApiClient:
-    """databricks-sdk's client, which takes nothing from the environment and makes one attempt at each call.
-
-    Left to itself it would send the token to where ``DATABRICKS_…`` variables say, ask the host for metadata before the
-    first call, and retry for five minutes whatever is told, but no answer with the status 500.
-    """
-    from databricks.sdk.clock import Clock
-    from databricks.sdk.core import ApiClient, Config, CredentialsStrategy
-
-    class Impatient(Clock):
-        def time(self) -> float:
-            return time.time()
-
-        def sleep(self, seconds: float) -> NoReturn:
-            raise _Impatience
-
-    class Given(CredentialsStrategy):
-        def auth_type(self) -> str:
-            return "airflow-connection"
-
-        def __call__(self, cfg: Config) -> Callable[[], dict[str, str]]:
-            return lambda: {"Authorization": f"Bearer {token()}"}
-
-    class Isolated(Config):
-        def _load_from_env(self) -> None:
-            pass
-
-        def _resolve_host_metadata(self) -> None:
-            pass
-
-        def wrap_debug_info(self, message: str) -> str:
-            return message
-
-    Config.attributes()  # looks for them in the class that is asked first, and finds none in a subclass
-    return ApiClient(
-        Isolated(
-            host=url,
-            credentials_strategy=Given(),
-            auth_type="airflow-connection",
-            profile="",
-            product=_PRODUCT,
-            product_version=__version__,
-            clock=Impatient(),
-            http_timeout_seconds=patience.timeout,
-            debug_headers=False,
-            debug_truncate_bytes=96,
-            max_connection_pools=CONNECTIONS,
-            max_connections_per_pool=CONNECTIONS,
-        )
-    )
 
 
 def _new_session(token: Callable[[], str] | None) -> requests.Session:

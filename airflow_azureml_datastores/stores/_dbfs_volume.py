@@ -125,4 +125,4 @@ class VolumeStore(DbfsStore):
             return None
         if told.get("is_directory"):
             return FolderInfo(path)
-        return describe_file(path, int(told.get("file_size") or 0), told["last_modified"] / 1000)
+        return describe_file(path, int(told.get("file_size") or 0), (told.get("last_modified") or 0) / 1000)

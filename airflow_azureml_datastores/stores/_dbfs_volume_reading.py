@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,8 @@ from airflow_azureml_datastores.stores._dbfs_volume_api import PART, FilesApi, N
 RANGE = 4 << 20
 """Bytes per further request of a file that did not come with the first one."""
 RANGES_AT_ONCE = 4
+
+_RANGE = re.compile(r"bytes \d+-\d+/(\d+)")
 
 
 class Part(NamedTuple):
@@ -125,7 +128,8 @@ class _Source:
 
     def _from_workspace(self, start: int, length: int) -> Part:
         url, send = self._api.url(self._file.path), self._api.databricks.send
-        return _get(send, url, self._file.path, start, length, self._unless_modified)
+        part = _get(send, url, self._file.path, start, length, self._unless_modified)
+        return part._replace(etag=None)  # the workspace's, if it gives one, need not be that of cloud storage
 
     def _from_cloud(self, start: int, length: int) -> Part:
         signed = self._sign()
@@ -172,12 +176,13 @@ def _get(send: Any, url: str, path: str, start: int, length: int, headers: Mappi
             raise _PastTheEnd from None
         raise
     content, told = answer.content, answer.headers
-    if answer.status == 206:
-        size = int(told["Content-Range"].rpartition("/")[2])
+    ranged = _RANGE.fullmatch(told.get("Content-Range", ""))
+    if answer.status == 206 and ranged:
+        size = int(ranged[1])
         expected = min(length, size - start)
     else:  # the whole, which is only taken for a range from the start
         size = expected = int(told.get("Content-Length") or len(content))
-    if (answer.status != 206 and start) or len(content) != expected:
+    if len(content) != expected or not (start == 0 or ranged):
         raise Refused(502, said=f"{len(content)} bytes came of {expected}")
     return Part(content, describe_file(path, size, seconds_of(told.get("Last-Modified"))), told.get("ETag"))
 
