@@ -11,6 +11,7 @@ from airflow_azureml_datastores.core.store import ObjectInfo
 from airflow_azureml_datastores.errors import PathNotFound, Unavailable
 from airflow_azureml_datastores.stores._databricks import Answer, Databricks
 from airflow_azureml_datastores.stores._databricks_errors import Refused, reasons_of
+from airflow_azureml_datastores.stores._databricks_login import is_loopback
 from airflow_azureml_datastores.stores._dbfs_versions import describe_file, seconds_of
 
 T = TypeVar("T")
@@ -122,8 +123,10 @@ class FilesApi:
         """A request to a presigned URL, once, raising what the clients raise.
 
         :param signed: the URL, and the headers that it asks for, as the service gives them.
-        :raises NoCloud: cloud storage bars us, as its firewall may.
+        :raises NoCloud: cloud storage bars us, as its firewall may, or the URL is not https.
         """
+        if not signed["url"].startswith("https:") and not is_loopback(signed["url"]):
+            raise NoCloud
         told = {header["name"]: header["value"] for header in signed.get("headers") or []}
         headers = {**options.pop("headers", {}), **told}
         try:

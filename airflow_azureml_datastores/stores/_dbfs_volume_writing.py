@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 import xxhash
@@ -98,15 +98,14 @@ class VolumeWriter:
     def write(self, path: str, chunks: Iterable[bytes], size: int | None, create: bool, if_match: str | None) -> str:
         """As :meth:`FileStore.write` promises. Errors of ``chunks`` come out as they are."""
         parts = regrouped(counted(chunks, size, path), part_size(size or 0))
-        first, second = next(parts, b""), next(parts, None)
+        begun = list(islice(parts, 2))
         self._check_version(path, if_match)
-        if second is None:
-            return self._put(path, first, create)
-        others = chain((second,), parts)
+        if len(begun) < 2:
+            return self._put(path, b"".join(begun), create)
         try:
-            return self._put_parts(path, first, others, create, if_match)
+            return self._put_parts(path, begun, parts, create, if_match)
         except NoCloud:
-            return self._put_stream(path, chain((first,), others), size, create)
+            return self._put_stream(path, chain(begun, parts), size, create)
 
     def _put(self, path: str, content: bytes, create: bool) -> str:
         """One request. After a lost answer the file that is there may be our own."""
@@ -148,20 +147,26 @@ class VolumeWriter:
                 return found.etag
         return describe_file(path, size, seconds_of(sent)).etag
 
-    def _put_parts(self, path: str, first: bytes, others: Iterable[bytes], create: bool, if_match: str | None) -> str:
-        """:raises NoCloud: there is no way for parts; none of the others has been taken."""
+    def _put_parts(
+        self, path: str, begun: list[bytes], parts: Iterable[bytes], create: bool, if_match: str | None
+    ) -> str:
+        """Upload the two parts of ``begun``, which is emptied so that nothing keeps them, and then the others.
+
+        :raises NoCloud: there is no way for parts; ``begun`` and the others are as they were.
+        """
         upload = self._room.for_file(path, lambda: self._databricks.patiently(lambda: self._begin(path, create), path))
         try:
             # Alone, as it shows whether cloud storage is to be reached.
-            upload.etags.append(self._send_part(upload, 1, upload.take(first)))
-            self._send_others(upload, others)
+            upload.etags.append(self._send_part(upload, 1, upload.take(begun[0])))
+            del begun[0]
+            self._send_others(upload, chain((begun.pop(),), parts))
             with self._seconds.alone(path, upload.size):
                 self._check_version(path, if_match)
                 self._complete(upload)
                 return self._etag(path, upload.size, None)
         except BaseException:
-            with suppress(*upstream_errors()):
-                self._api.upload(path, "abort", {"upload_type": "multipart", "session_token": upload.token})
+            with suppress(DatastoresError):
+                self._databricks.patiently(lambda: self._abort(upload), path, retries=3)
             raise
 
     def _begin(self, path: str, create: bool) -> _Upload:
@@ -169,6 +174,9 @@ class VolumeWriter:
         if not answer.get("multipart_upload"):
             raise NoCloud
         return _Upload(path, answer["multipart_upload"]["session_token"])
+
+    def _abort(self, upload: _Upload) -> None:
+        self._api.upload(upload.path, "abort", {"upload_type": "multipart", "session_token": upload.token})
 
     def _send_others(self, upload: _Upload, parts: Iterable[bytes]) -> None:
         """Upload all parts but the first, ``PARTS_AT_ONCE`` of them on their way."""

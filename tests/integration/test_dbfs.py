@@ -6,6 +6,7 @@ import io
 import logging
 import os
 import random
+import socket
 import subprocess
 import sys
 import traceback
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from databricks.sdk import WorkspaceClient
@@ -43,6 +45,7 @@ from airflow_azureml_datastores.stores._dbfs_names import parse_root
 from airflow_azureml_datastores.stores._dbfs_root import DbfsRootStore
 from airflow_azureml_datastores.stores._dbfs_store import DbfsStore
 from airflow_azureml_datastores.stores._dbfs_volume import VolumeStore
+from airflow_azureml_datastores.stores._dbfs_volume_api import FilesApi
 from airflow_azureml_datastores.stores._dbfs_volume_writing import MAX_PARTS, part_size
 from airflow_azureml_datastores.stores.dbfs import Dbfs
 from tests.servers.databricks import Databricks
@@ -424,6 +427,34 @@ class TestBigFiles:
                 store.write("big", chunks())
             assert caught.value is error
             assert get(store, "big") == b"old"
+
+    def test_never_travel_to_cloud_storage_in_the_clear(
+        self, databricks: Databricks, folder: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Even if the URLs say so; the host is not so much as looked up."""
+        presigned, look_up = FilesApi.presigned, socket.getaddrinfo
+        given: list[str] = []
+        hosts: list[Any] = []
+
+        def in_the_clear(api: FilesApi, call: str, *args: Any) -> Any:
+            answer = presigned(api, call, *args)
+            for signed in answer.get("upload_part_urls", [answer]):
+                signed["url"] = f"http://cloud.example.net{urlsplit(signed['url']).path}"
+                given.append(call)
+            return answer
+
+        def seen(host: Any, *args: Any, **options: Any) -> Any:
+            hosts.append(host)
+            return look_up(host, *args, **options)
+
+        monkeypatch.setattr(FilesApi, "presigned", in_the_clear)
+        monkeypatch.setattr(socket, "getaddrinfo", seen)
+        with opened(databricks, folder) as store:
+            store.write("big", iter([BIG]))
+        with opened(databricks, folder) as store:
+            assert get(store, "big") == BIG
+        assert set(given) == {"upload-part-urls", "download-url"}
+        assert "cloud.example.net" not in hosts
 
     def test_urls_that_expire_are_renewed(self, databricks: Databricks, folder: str) -> None:
         def chunks() -> Iterator[bytes]:

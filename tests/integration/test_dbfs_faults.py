@@ -460,6 +460,18 @@ class TestCloudStorage:
         assert paths(volume.direct) == ["before"]
         assert not [path for path in volume.databricks.open_uploads if path.startswith(volume.root)]
 
+    @pytest.mark.parametrize("trouble", ["503", "reset", "lost response"])
+    def test_forgets_an_upload_that_failed_though_that_takes_some_attempts(self, volume: Bench, trouble: str) -> None:
+        def chunks() -> Iterator[bytes]:
+            yield BIG
+            raise RuntimeError("broke")
+
+        TROUBLES[trouble](volume, "POST .*action=abort-upload")
+        with pytest.raises(RuntimeError, match="broke"):
+            volume.store.write("big", chunks())
+        assert len(volume.proxy.requests("abort-upload")) >= 3
+        assert not [path for path in volume.databricks.open_uploads if path.startswith(volume.root)]
+
 
 @pytest.mark.parametrize("trouble", ["429", "500", "503", "reset", "lost response"])
 def test_trouble_of_the_token_endpoint_passes(bench: Bench, trouble: str) -> None:
