@@ -611,7 +611,7 @@ def generic(text: str) -> Connection:
 ERRORS: dict[str, tuple[Connection, str]] = {
     "type": (
         conn("aws"),
-        "has type 'aws'.*types that do: wasb, adls, azure_data_lake, azure_fileshare, azure, generic, azureml_workspace, databricks",
+        "has type 'aws'.*: wasb, adls, azure_data_lake, azure_fileshare, azure, generic, azureml_workspace, databricks",
     ),
     "no type": (conn(None), "has type ''"),
     "Gen1, no secret": (
