@@ -17,6 +17,9 @@ from airflow_azureml_datastores.errors import InvalidName, Unsupported
 # ARM's rule for a datastore's name (Microsoft.MachineLearningServices/workspaces/datastores).
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9\-_]{0,254}")
 
+Service = Literal["blob", "dfs", "file", "databricks"]
+"""A service that credentials are for, each with an address of its own."""
+
 RETIRED = {
     # https://learn.microsoft.com/azure/data-lake-store/
     "AzureDataLakeGen1": "Azure Data Lake Storage Gen1 was retired on 2024-02-29. Move the data to Gen2, and register "
@@ -42,7 +45,7 @@ class Location(Templated, ABC):
 
     type: ClassVar[str]
     """Azure ML's name of the type, for example ``AzureBlob``."""
-    service: ClassVar[Literal["blob", "dfs", "file", "databricks"]] = "blob"
+    service: ClassVar[Service] = "blob"
     """The service whose URL a connection's endpoint is to be."""
     takes: ClassVar[CredentialTypes]
     """The kinds of credential that :meth:`open` takes."""

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from airflow_azureml_datastores.core.datastore import Service
 from airflow_azureml_datastores.hooks import _ways
 from airflow_azureml_datastores.hooks._connection_fields import Field
-from airflow_azureml_datastores.hooks._ways import Access, Service
+from airflow_azureml_datastores.hooks._ways import Access
 
 STORAGE: tuple[Service, ...] = ("blob", "dfs", "file")
 DATABRICKS: tuple[Service, ...] = ("databricks",)

@@ -24,8 +24,7 @@ from airflow_azureml_datastores.core.credentials import (
     SasToken,
     ServicePrincipal,
 )
-
-Service = Literal["blob", "dfs", "file", "databricks"]
+from airflow_azureml_datastores.core.datastore import Service
 
 # Names and hosts: azure-identity's AzureAuthorityHosts, under the names that the official `azure` connection uses.
 CLOUDS = {

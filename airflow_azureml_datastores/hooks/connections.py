@@ -22,11 +22,12 @@ from airflow_azureml_datastores.core.credentials import (
     SasToken,
     ServicePrincipal,
 )
+from airflow_azureml_datastores.core.datastore import Service
 from airflow_azureml_datastores.errors import InvalidConnection
 from airflow_azureml_datastores.hooks import _ways
 from airflow_azureml_datastores.hooks._connection_fields import ConnectionLike, Field, Filled
 from airflow_azureml_datastores.hooks._connection_types import CONNECTION_TYPES, ConnectionType, Way
-from airflow_azureml_datastores.hooks._ways import Access, InvalidField, Service
+from airflow_azureml_datastores.hooks._ways import Access, InvalidField
 
 __all__ = [
     "CONNECTION_TYPES",

@@ -1,6 +1,6 @@
 """A workspace of Databricks as its clients see it: databricks-sdk for calls, plain requests for the bytes of files.
 
-See docs/decisions/0008-databricks-two-clients.md for why there are two.
+See docs/decisions/0010-databricks-two-clients.md for why there are two.
 """
 
 from __future__ import annotations

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from airflow_azureml_datastores.core.credentials import Credential
+from airflow_azureml_datastores.core.datastore import Service
 from airflow_azureml_datastores.core.store import Features
 from airflow_azureml_datastores.stores._azure import AzureAccess, Patience
 from airflow_azureml_datastores.stores._blob_names import check_container_name
@@ -30,7 +31,7 @@ class AzureDataLakeGen2(StorageAccountLocation):
     """
 
     type: ClassVar[str] = "AzureDataLakeGen2"
-    service: ClassVar[Literal["blob", "dfs", "file"]] = "dfs"
+    service: ClassVar[Service] = "dfs"
     container_field: ClassVar[str] = "filesystem"
     account_name: str
     filesystem: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from airflow_azureml_datastores.core.credentials import (
     AccessToken,
@@ -17,7 +17,7 @@ from airflow_azureml_datastores.core.credentials import (
     SasToken,
     ServicePrincipal,
 )
-from airflow_azureml_datastores.core.datastore import Location
+from airflow_azureml_datastores.core.datastore import Location, Service
 from airflow_azureml_datastores.core.paths import show
 from airflow_azureml_datastores.core.store import Features, FileStore, ObjectInfo
 from airflow_azureml_datastores.errors import Changed, InvalidConnection, Unsupported
@@ -52,7 +52,7 @@ class AzureFile(StorageAccountLocation):
     """
 
     type: ClassVar[str] = "AzureFile"
-    service: ClassVar[Literal["blob", "dfs", "file"]] = "file"
+    service: ClassVar[Service] = "file"
     container_field: ClassVar[str] = "file_share_name"
     takes: ClassVar[CredentialTypes] = (
         AccountKey,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Self
 from urllib.parse import urlsplit
 
 from airflow_azureml_datastores.core.arm import ArmConnection, ArmForm
@@ -16,7 +16,7 @@ from airflow_azureml_datastores.core.credentials import (
     Identity,
     ServicePrincipal,
 )
-from airflow_azureml_datastores.core.datastore import Location
+from airflow_azureml_datastores.core.datastore import Location, Service
 from airflow_azureml_datastores.errors import InvalidConnection, InvalidInput, Unsupported
 from airflow_azureml_datastores.stores._azure import Patience
 from airflow_azureml_datastores.stores._databricks_login import DOMAINS, is_loopback
@@ -37,7 +37,7 @@ class Dbfs(Location):
     """
 
     type: ClassVar[str] = "DBFS"
-    service: ClassVar[Literal["blob", "dfs", "file", "databricks"]] = "databricks"
+    service: ClassVar[Service] = "databricks"
     takes: ClassVar[CredentialTypes] = (AccessToken, DatabricksOAuth, ServicePrincipal, Certificate, Identity)
     workspace_url: str
     path: str

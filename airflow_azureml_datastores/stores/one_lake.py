@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 from urllib.parse import quote, urlsplit
 
 from airflow_azureml_datastores.core.arm import ArmDatastore, ArmForm
@@ -17,7 +17,7 @@ from airflow_azureml_datastores.core.credentials import (
     Identity,
     ServicePrincipal,
 )
-from airflow_azureml_datastores.core.datastore import Location
+from airflow_azureml_datastores.core.datastore import Location, Service
 from airflow_azureml_datastores.core.paths import check_relative
 from airflow_azureml_datastores.core.store import Features, ObjectInfo
 from airflow_azureml_datastores.errors import (
@@ -58,7 +58,7 @@ class OneLake(Location):
     """
 
     type: ClassVar[str] = "OneLake"
-    service: ClassVar[Literal["blob", "dfs", "file"]] = "dfs"
+    service: ClassVar[Service] = "dfs"
     takes: ClassVar[CredentialTypes] = (ServicePrincipal, Certificate, Identity, AccessToken)
     one_lake_workspace_name: str
     artifact_name: str

@@ -22,6 +22,7 @@ NO_CONTROL = "the service takes no control characters, so the plain name is refu
 class DatabricksRig:
     type: ClassVar[str] = "DBFS"
     clock_tolerance: ClassVar[timedelta] = timedelta(seconds=2)
+    live: ClassVar[str] = "TEST_DATABRICKS_URL"
 
     def __init__(self, request: pytest.FixtureRequest) -> None:
         self._service: DatabricksService = request.getfixturevalue("servers").databricks
