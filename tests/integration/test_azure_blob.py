@@ -302,7 +302,7 @@ class TestListing:
         names = [f"f{number:02}" for number in range(10)]
         for name in names:
             put(store, name)
-        pages = [[blob.path for blob in page.blobs] for page in store._container.listing.pages("", size=4)]
+        pages = [[blob.path for blob in page.blobs] for page in store._container.pages("", size=4)]
         assert pages == [names[:4], names[4:8], names[8:]]
 
     def test_nothing_is_asked_before_it_is_wanted(self, site: Site) -> None:

@@ -312,12 +312,16 @@ class TestUploadsInParts:
     def test_go_on_with_new_urls_when_the_old_ones_expire(self, folder: str, databricks: Databricks) -> None:
         class Slow(io.BytesIO):
             def read(self, size: int | None = -1) -> bytes:
-                databricks.expire_urls()
+                if self.tell() == MIB:  # the URLs of the first three parts have been given, and one has been used
+                    databricks.expire_urls()
                 return super().read(size)
 
         client = connect(databricks.url, databricks.token)
-        client.files.upload(f"{folder}/a", Slow(self.CONTENT), overwrite=True, part_size=MIB, parallelism=1)
+        client.config.files_ext_multipart_upload_batch_url_count = 3
+        client.files.upload(f"{folder}/a", Slow(self.CONTENT), overwrite=True, part_size=MIB, use_parallel=False)
         assert get(client, f"{folder}/a") == self.CONTENT
+        parts = databricks.requests(rf"PUT /cloud-storage{folder}/a")
+        assert [seen.status for seen in parts] == [201, 403, 403, 201, 201, 201, 201, 201]
 
     @pytest.mark.parametrize("offered", [True, False], ids=["behind a firewall", "not offered"])
     def test_are_one_request_without_cloud_storage(self, folder: str, databricks: Databricks, offered: bool) -> None:

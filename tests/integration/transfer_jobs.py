@@ -26,9 +26,6 @@ WORKERS = 8
 
 Job = Callable[..., None]
 
-_AHEAD = 8
-"""How many changes a process may be ahead of what its parent has heard of."""
-
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload([__name__, "azure.storage.blob", "obstore"])
 
@@ -48,32 +45,33 @@ def publish(told: Hook, source: Site, target: Site, policy: Policy) -> None:
         Rig(Watched(there, after=told), TARGET).publish(found, policy)
 
 
-def _run(job: Job, args: Sequence[object], parent: Connection) -> None:
-    ahead, turn = threading.Semaphore(_AHEAD), threading.Lock()
+def _run(job: Job, args: Sequence[object], ahead: int, parent: Connection) -> None:
+    waits, turn = threading.Semaphore(ahead), threading.Lock()
 
     def hear() -> None:
         with suppress(EOFError, OSError):
             while True:
                 parent.recv()
-                ahead.release()
+                waits.release()
 
     def tell(call: str, path: str) -> None:
-        ahead.acquire()
         with turn:
             parent.send((call, path))
+        waits.acquire()
 
     threading.Thread(target=hear, daemon=True).start()
     job(tell, *args)
 
 
 @contextmanager
-def started(job: Job, *args: object) -> Iterator[Iterator[tuple[str, str]]]:
+def started(job: Job, *args: object, ahead: int = 8) -> Iterator[Iterator[tuple[str, str]]]:
     """Run a job in another process; killed (SIGKILL) on leaving if it has not ended by then.
 
+    :param ahead: how many changes it may be ahead of the one that was asked for last.
     :returns: its changes, each as the name of the call and the path, as they are done; at its end the iterator ends.
     """
     ours, theirs = _context.Pipe()
-    process = _context.Process(target=_run, args=(job, args, theirs))
+    process = _context.Process(target=_run, args=(job, args, ahead, theirs))
     process.start()
     theirs.close()
 

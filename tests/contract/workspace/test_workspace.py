@@ -25,9 +25,12 @@ from airflow_azureml_datastores.errors import (
     Unsupported,
 )
 from airflow_azureml_datastores.stores import LOCATIONS
+from airflow_azureml_datastores.stores.adls_gen2 import AzureDataLakeGen2
 from airflow_azureml_datastores.stores.azure_blob import AzureBlob
+from airflow_azureml_datastores.stores.azure_file import AzureFile
 from airflow_azureml_datastores.stores.dbfs import Dbfs
 from airflow_azureml_datastores.stores.local_directory import LocalDirectory
+from airflow_azureml_datastores.stores.one_lake import OneLake
 from tests.contract.workspace.rig import Site
 
 EVERYWHERE = {"workspaceblobstore", "workspacefilestore"}
@@ -35,6 +38,9 @@ EVERYWHERE = {"workspaceblobstore", "workspacefilestore"}
 
 OF_EVERY_TYPE = [
     AzureBlob("contoso", "raw"),
+    AzureFile("contoso", "team-share", "core.chinacloudapi.cn"),
+    AzureDataLakeGen2("contoso", "raw", "core.usgovcloudapi.net", subscription_id="S", resource_group="G"),
+    OneLake("Sales & more", "gold", endpoint="msit-onelake.dfs.fabric.microsoft.com"),
     LocalDirectory("/mnt/ü"),
     Dbfs("https://adb-1234567890123456.7.azuredatabricks.net/", "/Volumes/main/sales/raw/a b"),
     Dbfs("https://adb-1234567890123456.7.azuredatabricks.net", "dbfs:/ü"),
