@@ -171,7 +171,9 @@ class FileStore(ABC):
     def replace_directory(self, staged: str, target: str) -> None:
         """Make the folder ``staged`` appear at ``target`` in one step; what was at ``target`` is gone afterwards.
 
-        Both without a trailing slash, ``staged`` holding at least one object. Only with ``features.replace_directory``.
+        Both without a trailing slash. Only with ``features.replace_directory``.
+
+        :raises PathNotFound: there is no object in ``staged``; nothing has changed.
         """
         raise NotImplementedError
 

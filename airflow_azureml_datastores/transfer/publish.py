@@ -1,6 +1,7 @@
 """Making outputs visible all at once.
 
-Everything is first staged, whole and verified, in ``.staging/`` of the target datastore. Then it is committed:
+Everything is first staged, whole and verified, in ``.staging/`` of the target datastore (see :mod:`.publish_staging`).
+Then it is committed:
 
 - where a store can replace a folder in one step, the folder is complete with its manifest before it appears;
 - where it can rename one, the same folder takes the name of the old one, which is renamed before; as there is nothing
@@ -10,14 +11,16 @@ Everything is first staged, whole and verified, in ``.staging/`` of the target d
   or read through this package, see the old state or the new one.
 
 A publish that broke off leaves the old state or a marked folder; the same publisher, coming again, completes it from
-what is staged, even if it has something newer to publish by then.
+what is staged, even if it has something newer to publish by then. The attempt that broke off may live, as one does
+that was only cut off from Airflow: the mark is the later attempt's, the earlier one sees so before its next step, and
+what it has asked a service for by then finds its folder gone, its file another version, or the record written.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Literal
@@ -25,7 +28,6 @@ from typing import Literal
 from airflow_azureml_datastores.core.experiment import unique_slug
 from airflow_azureml_datastores.core.manifest import (
     MANIFEST,
-    STAGING,
     SUCCESS,
     Entry,
     Manifest,
@@ -35,6 +37,7 @@ from airflow_azureml_datastores.core.manifest import (
 from airflow_azureml_datastores.core.place import Place
 from airflow_azureml_datastores.core.store import Version
 from airflow_azureml_datastores.errors import (
+    Changed,
     DatastoresError,
     InvalidInput,
     NoData,
@@ -49,6 +52,7 @@ from airflow_azureml_datastores.transfer.engine import delete_all, delete_folder
 from airflow_azureml_datastores.transfer.plan import Move, check_targets
 from airflow_azureml_datastores.transfer.progress import Progress, Say, human_count
 from airflow_azureml_datastores.transfer.publish_marks import FolderMark, Mark
+from airflow_azureml_datastores.transfer.publish_staging import Staging
 from airflow_azureml_datastores.transfer.source import Source, check_apart
 
 Policy = Literal["fail", "overwrite", "merge"]
@@ -137,23 +141,20 @@ class _Publish:
     def __post_init__(self) -> None:
         versions = sorted((path, v.path, v.size, v.etag) for path, v in self.source.files.items())
         self.origin["publish"] = unique_slug(self.publisher, self.folder.uri, json.dumps(versions))
-        # A name no longer than need be: what fits into the folder should fit into the staged one.
-        own = hashlib.sha256(f"{self.publisher}\0{self.folder.path}".encode()).hexdigest()[:16]
-        self.staging = replace(self.folder, path=f"{STAGING}{own}/")
-        self.journal = replace(self.folder, path=f"{STAGING}{own}.journal/")
-        self.aside = replace(self.folder, path=f"{STAGING}{own}.old/")
+        self.staging = Staging(self.folder, self.publisher)
         self.in_one_step = self.folder.store.features.replace_directory and self.folder.path != ""
-        self.mark = FolderMark(self.folder, self.publisher, self.policy)
+        mark = Mark(self.folder.path, self.publisher, self.policy, self.origin["publish"], self.staging.attempt)
+        self.mark = FolderMark(self.folder, mark)
 
     def check(self) -> None:
         self._check()
-        if self.mark.unfinished() is None and self._published() is None:
+        if self.mark.unfinished() is None and self._published(self.origin["publish"]) is None:
             self._check_policy()
 
     def stage(self) -> None:
         """What :meth:`run` begins with, unless there is something to complete first; it does not move it again."""
         self._check()
-        if self.mark.unfinished() is None and self._published() is None:
+        if self.mark.unfinished() is None and self._published(self.origin["publish"]) is None:
             self._check_policy()
             self._stage()
 
@@ -161,15 +162,15 @@ class _Publish:
         self._check()
         if (mark := self.mark.unfinished()) is not None:
             self.say(f"{self.label}  completing what an earlier attempt began to publish.")
+            self.mark.take_over(mark)
             self._complete(mark)
-        if (done := self._published()) is not None:
+        if (done := self._published(self.origin["publish"])) is not None:
             self.say(f"{self.label}  is published already at {self.folder.uri}.")
-            self._clean_up()
+            self._forget()
+            self._vouch()
             return done
         self._check_policy()
-        staged = self._stage()
-        manifest = self._commit(staged)
-        self._clean_up()
+        manifest = self._commit(self._stage())
         self.say(f"{self.label}  published {human_count(manifest.files)} at {self.folder.uri}.")
         return manifest
 
@@ -183,14 +184,13 @@ class _Publish:
                 raise InvalidInput(f"{place.uri} cannot be published: the name is kept for records of publishing.")
         self.mark.refuse_others()
 
-    def _published(self) -> Manifest | None:
-        """The manifest of this very publish, if an earlier attempt completed it and nothing has changed since."""
+    def _published(self, publish: str) -> Manifest | None:
+        """The manifest of a certain publish, if an attempt completed it and nothing has changed since."""
         try:
             manifest = self._manifest_in(self.folder)
-            self.folder.store.stat(self.folder.at(SUCCESS).path)
         except PathNotFound:
             return None
-        if manifest.origin.get("publish") != self.origin["publish"]:
+        if manifest.origin.get("publish") != publish:
             return None
         there = {path: (v.size, v.etag) for path, v in self._there().items() if is_data(v.path)}
         return manifest if there == {e.path: (e.size, e.etag) for e in manifest.entries} else None
@@ -206,7 +206,7 @@ class _Publish:
     def _check_policy(self) -> dict[str, Version]:
         there = self._there()
         if self.policy == "fail" and there:
-            self._clean_up()
+            self._forget()
             raise PathExists(
                 f"{self.folder.uri} holds data already ({min(there)!r}, {human_count(len(there))} in all); "
                 f"choose policy 'overwrite' or 'merge', or another target."
@@ -223,16 +223,21 @@ class _Publish:
         A folder that is to be renamed has the rights from the start that it is to have at the end. Where it cannot get
         them, its files are copied, and get those of the target's folders.
         """
-        store = self.folder.store
+        store, staged = self.folder.store, self.staging.folder
+        if (mark := self.mark.left()) is not None and not mark.committing:
+            self.mark.set()  # should the attempt that left it live, it goes no further
+            if mark.apart:
+                self.staging.take_back(mark.apart)
+            self.mark.remove()
         if store.features.directories and self.folder.path:
-            self.renames = store.make_directory_like(self.staging.path.rstrip("/"), self.folder.path.rstrip("/"))
+            self.renames = store.make_directory_like(staged.path.rstrip("/"), self.folder.path.rstrip("/"))
         delivery = Delivery(
             self.source,
-            self.staging,
+            staged,
             label=self.label,
             say=self.say,
-            manifest=self.staging.at(MANIFEST),
-            journal=self.journal,
+            manifest=staged.at(MANIFEST),
+            journal=self.staging.journal,
             exclusive=True,
             origin=self.origin,
             done="staged",
@@ -241,55 +246,75 @@ class _Publish:
         return list(delivery.seal(delivery.move()).entries)
 
     def _commit(self, staged: list[Entry]) -> Manifest:
-        self.mark.set()
+        moves = self.in_one_step or self.renames
+        self.mark.set(self.staging.apart.path if moves else "")
         try:
             there = self._check_policy()
-            if self.in_one_step or self.renames:
+            if moves:
                 manifest = self._make_whole(staged, there)
+            else:
+                self._check_staged(self.staging.folder, staged)
             if self.in_one_step:
-                self.folder.store.replace_directory(self.staging.path.rstrip("/"), self.folder.path.rstrip("/"))
-                self.mark.remove()
+                self.mark.check()
+                self.staging.swap_in()
+                self._clean_up()
                 return manifest
+            mark = self.mark.begin_commit()
         except DatastoresError:
             self.mark.remove()
             raise
-        return self._complete(self.mark.begin_commit(renames=self.renames))
+        return self._complete(mark)
 
     def _make_whole(self, staged: list[Entry], there: Mapping[str, Version]) -> Manifest:
-        """Make the staged folder what the target is to be."""
+        """Make the staged folder what the target is to be, and set it apart."""
         new = {entry.path for entry in staged}
         kept = {path: v for path, v in there.items() if path not in new} if self.policy == "merge" else {}
-        copies = self._bring([Move(version, path) for path, version in kept.items()], self.staging)
+        copies = self._bring([Move(version, path) for path, version in kept.items()], self.staging.folder)
         manifest = self._manifest(staged + copies)
-        self._write_records(self.staging, manifest)
+        self._write_records(self.staging.folder, manifest)
+        self.staging.set_apart()
+        self._check_staged(self.staging.apart, staged + copies)
         if self.policy != "overwrite" and self._there() != there:
             raise TransferIncomplete(f"{self.folder.uri} was changed by somebody else in the meantime; try again.")
         return manifest
 
+    def _check_staged(self, folder: Place, entries: Sequence[Entry]) -> None:
+        """:raises TransferIncomplete: what was staged is not all there, or not as it was."""
+        there = {path: (info.size, info.etag) for path, info in folder.list() if path not in (MANIFEST, SUCCESS)}
+        if there != {entry.path: (entry.size, entry.etag) for entry in entries}:
+            raise TransferIncomplete(
+                f"what was staged for {self.folder.uri} was changed by another attempt of {self.publisher}; try again."
+            )
+
     def _complete(self, mark: Mark) -> Manifest:
         """Change the marked folder to what is staged. Begun again at any point, it ends the same."""
-        manifest = self._rename_in() if mark.renames else self._copy_in(mark.policy)
+        try:
+            manifest = self._rename_in(mark.apart) if mark.apart else self._copy_in(mark.policy)
+        except (Changed, PathExists, PathNotFound):
+            self.mark.check()
+            if (done := self._published(mark.publish)) is not None:
+                self._vouch()
+            manifest = done or self._begin_anew(mark)
         self.mark.end_commit()
+        self._clean_up(mark.apart)
         return manifest
 
-    def _rename_in(self) -> Manifest:
-        """Let the staged folder, which is whole, take the place of the one that is there."""
-        store = self.folder.store
-        staging, target, aside = (place.path.rstrip("/") for place in (self.staging, self.folder, self.aside))
+    def _begin_anew(self, mark: Mark) -> Manifest:
+        """Stage again, as what was staged is gone, and copy it, as the folder may have been changed in part."""
+        self.say(f"{self.label}  what was staged is gone; staging it again.")
+        if mark.apart:
+            self.staging.restore(mark.apart)
+        self._stage()
+        return self._copy_in(
+            "merge" if mark.policy == "merge" else "overwrite"
+        )  # with "fail", all that is there is ours
+
+    def _rename_in(self, apart: str) -> Manifest:
+        """Let the folder that was set apart take the place of the one that is there."""
+        manifest = self._manifest_in(replace(self.folder, path=apart))
+        self.mark.check()
         try:
-            manifest = self._manifest_in(self.staging)
-        except PathNotFound:
-            try:
-                return self._manifest_in(self.folder)  # it has been renamed already
-            except PathNotFound as error:
-                raise self._lost() from error
-        try:
-            store.delete_directory(aside)
-            store.rename_directory(target, aside)
-        except PathNotFound:
-            pass  # there was nothing, or an earlier attempt got so far
-        try:
-            store.rename_directory(staging, target)
+            self.staging.rename_in(apart)
         except PathExists as error:
             raise TransferIncomplete(
                 f"{self.folder.uri} was made by somebody else while it was being published; try again."
@@ -299,17 +324,16 @@ class _Publish:
     def _copy_in(self, policy: str) -> Manifest:
         """Copy the staged files to their places."""
         store = self.folder.store
-        try:
-            staged = self._manifest_in(self.staging)
-        except PathNotFound as error:
-            raise self._lost() from error
+        staged = self._manifest_in(self.staging.folder)
         new = {entry.path for entry in staged.entries}
         others = self._there().keys() - new
         stale = others if policy == "overwrite" else set()
         successes = {path for path in stale if path.rpartition("/")[2] == SUCCESS}
+        replaces = self._etag_of(MANIFEST)
+        self.mark.check()
         for gone in ({SUCCESS} | successes, stale - successes):
             delete_all(store, [self.folder.at(path).path for path in gone])
-        moves = [Move(entry.delivered(self.staging.path), entry.path) for entry in staged.entries]
+        moves = [Move(entry.delivered(self.staging.folder.path), entry.path) for entry in staged.entries]
         arrived = {entry.path: entry.etag for entry in self._bring(moves, self.folder)}
         entries = [replace(entry, etag=arrived[entry.path]) for entry in staged.entries]
         kept = [
@@ -318,19 +342,24 @@ class _Publish:
             if path not in new
         ]
         manifest = replace(self._manifest(entries + kept), source=staged.source, origin=staged.origin)
-        self._write_records(self.folder, manifest)
+        self.mark.check()
+        record = self.folder.at(MANIFEST).path  # only over what was there: another attempt may have written its own
+        store.write(record, manifest.to_json(), create=replaces is None, if_match=replaces)
+        self.mark.check()
+        self.folder.at(SUCCESS).write(b"", create=True)
         return manifest
-
-    def _lost(self) -> PublishInProgress:
-        return PublishInProgress(
-            f"a publish to {self.folder.uri} broke off, and what it had staged is gone. Check the folder, delete "
-            f"{self.mark.uri} and publish again."
-        )
 
     def _manifest_in(self, folder: Place) -> Manifest:
         """:raises PathNotFound: there is none."""
         place = folder.at(MANIFEST)
         return Manifest.from_json(place.read(), place.uri)
+
+    def _etag_of(self, name: str) -> str | None:
+        """That of a record in the folder; None if it is not there."""
+        try:
+            return self.folder.store.stat(self.folder.at(name).path).etag
+        except PathNotFound:
+            return None
 
     def _manifest(self, entries: list[Entry]) -> Manifest:
         data = [entry for entry in entries if is_data(self.folder.at(entry.path).path)]
@@ -347,8 +376,21 @@ class _Publish:
         folder.store.write(folder.at(MANIFEST).path, manifest.to_json())
         folder.at(SUCCESS).write(b"")
 
-    def _clean_up(self) -> None:
-        """Forget what is staged, and the mark that an attempt may have left that was not changing anything."""
+    def _vouch(self) -> None:
+        """Put ``_SUCCESS`` beside what is there whole: an attempt that was taken for dead may have removed it since."""
+        if self._etag_of(SUCCESS) is None:
+            self.folder.at(SUCCESS).write(b"")
+
+    def _forget(self) -> None:
+        """Forget what attempts have left. :raises PublishInProgress: one of them has begun to change the folder."""
+        if self.mark.left() is not None or not self.staging.is_empty():
+            self.mark.set()
+            self._clean_up()
+
+    def _clean_up(self, apart: str = "") -> None:
+        """Forget what is staged, and the mark. Where another attempt has come meanwhile, that is its business."""
+        with suppress(PublishInProgress):
+            for folder in self.staging.left(apart):
+                self.mark.check()
+                delete_folder(self.folder.store, folder)
         self.mark.remove()
-        for left in (self.staging, self.journal, self.aside):
-            delete_folder(self.folder.store, left.path)

@@ -28,15 +28,19 @@ class Mark:
     :param folder: path in the store of what it publishes to.
     :param publisher: who publishes.
     :param policy: what it does with data that is there.
+    :param publish: what it publishes: another source, or another version of it, is another publish.
+    :param attempt: which of the publisher's attempts is at work; one that was taken for dead may live.
+    :param apart: path in the store of the folder that is to take the place of ``folder``; empty if files are copied.
     :param committing: whether the folder is being changed.
-    :param renames: whether by renaming what is staged, rather than by copying it.
     """
 
     folder: str
     publisher: str
     policy: str
+    publish: str = ""
+    attempt: str = ""
+    apart: str = ""
     committing: bool = False
-    renames: bool = False
 
     def overlaps(self, prefix: str) -> bool:
         """Whether there may be paths that start with ``prefix`` and are in the folder."""
@@ -79,22 +83,19 @@ def is_quiet(root: Place, marks: Mapping[str, str], prefix: str) -> bool:
 
 
 class FolderMark:
-    """The mark of one folder, for whoever wants to publish to it.
+    """The mark of one folder, for one attempt to publish to it.
+
+    Of several attempts of one publisher the latest has the mark; those before it go no further once they look.
 
     :param folder: the folder.
-    :param publisher: who, the same in every attempt.
-    :param policy: what to do with data that is there.
+    :param mark: who publishes to it, and what.
     """
 
-    def __init__(self, folder: Place, publisher: str, policy: str) -> None:
+    def __init__(self, folder: Place, mark: Mark) -> None:
         self._root = replace(folder, path="")
         self._place = replace(folder, path=f"{_MARKS}{hashlib.sha256(folder.path.encode()).hexdigest()[:16]}.json")
-        self._mark = Mark(folder.path, publisher, policy)
+        self._mark = mark
         self._etag = ""
-
-    @property
-    def uri(self) -> str:
-        return self._place.uri
 
     def refuse_others(self) -> None:
         """:raises PublishInProgress: somebody else publishes to the folder, to one in it or to one around it."""
@@ -110,13 +111,22 @@ class FolderMark:
                     f"will, check the folder and delete {replace(self._root, path=path).uri}."
                 )
 
-    def unfinished(self) -> Mark | None:
-        """The mark of an earlier attempt of ours that broke off while it changed the folder."""
+    def left(self) -> Mark | None:
+        """The mark that an attempt of ours has left, or has still."""
         mark = self._read()
-        return mark if mark is not None and mark.committing and self._is_ours(mark) else None
+        return mark if mark is not None and self._is_ours(mark) else None
 
-    def set(self) -> None:
-        """Keep others from publishing here. :raises PublishInProgress: somebody else is."""
+    def unfinished(self) -> Mark | None:
+        """The same, if that attempt broke off, or still is, while it changed the folder."""
+        mark = self.left()
+        return mark if mark is not None and mark.committing else None
+
+    def set(self, apart: str = "") -> None:
+        """Keep others from publishing here. :raises PublishInProgress: somebody else is, or changes the folder already.
+
+        :param apart: what is to take the folder's place.
+        """
+        self._mark = replace(self._mark, apart=apart)
         while not self._try_to_set():
             self.refuse_others()
         try:
@@ -125,35 +135,55 @@ class FolderMark:
             self.remove()
             raise
 
-    def begin_commit(self, *, renames: bool) -> Mark:
+    def take_over(self, mark: Mark) -> None:
+        """Go on with what :meth:`unfinished` gave. :raises PublishInProgress: its attempt lives, or another goes on."""
+        self._change(replace(mark, attempt=self._mark.attempt))
+
+    def begin_commit(self) -> Mark:
         """Tell readers that the folder is about to change. :raises PublishInProgress: the mark is not ours any more."""
-        mark = replace(self._mark, committing=True, renames=renames)
-        try:
-            self._etag = self._place.write(_to_json(mark), if_match=self._etag)
-        except Changed as error:
-            raise PublishInProgress(
-                f"another attempt of {self._mark.publisher} publishes to the same folder at the same time."
-            ) from error
-        return mark
+        return self._change(replace(self._mark, committing=True))
+
+    def check(self) -> None:
+        """:raises PublishInProgress: the mark is not this attempt's any more."""
+        mark = self._read()
+        if mark is None or not self._is_own(mark):
+            raise self._another()
 
     def end_commit(self) -> None:
-        """Tell readers that the folder has changed, and is whole."""
+        """Tell readers that the folder has changed, and is whole; others are still kept out."""
+        self.check()
         replace(self._root, path=_LAST).write(uuid.uuid4().hex.encode())
-        self.remove()
+        self._change(self._mark)
 
     def remove(self) -> None:
-        """Let others publish here, if the mark is ours."""
+        """Let others publish here, if the mark is this attempt's."""
         mark = self._read()
-        if mark is not None and self._is_ours(mark):
+        if mark is not None and self._is_own(mark):
             self._place.store.delete(self._place.path)
 
     def _try_to_set(self) -> bool:
         try:
             self._etag = self._place.write(_to_json(self._mark), create=True)
         except PathExists:
-            mark = self._read()
-            return mark is not None and self._is_ours(mark)
+            mark = self.left()
+            if mark is None:
+                return False
+            if mark.committing:
+                raise self._another() from None
+            self._change(self._mark)
         return True
+
+    def _change(self, mark: Mark) -> Mark:
+        try:
+            self._etag = self._place.write(_to_json(mark), if_match=self._etag)
+        except Changed:
+            raise self._another() from None
+        return mark
+
+    def _another(self) -> PublishInProgress:
+        return PublishInProgress(
+            f"another attempt of {self._mark.publisher} publishes to the same folder at the same time."
+        )
 
     def _read(self) -> Mark | None:
         while True:
@@ -167,6 +197,9 @@ class FolderMark:
 
     def _is_ours(self, mark: Mark) -> bool:
         return mark.publisher == self._mark.publisher
+
+    def _is_own(self, mark: Mark) -> bool:
+        return self._is_ours(mark) and mark.attempt == self._mark.attempt
 
 
 def _to_json(mark: Mark) -> bytes:

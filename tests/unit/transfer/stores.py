@@ -113,6 +113,8 @@ class MemoryStore(FileStore):
     def replace_directory(self, staged: str, target: str) -> None:
         with self._lock:
             moved = {p: o for p, o in self._objects.items() if p.startswith(f"{staged}/")}
+            if not moved:
+                raise PathNotFound(f"there is no folder {staged!r}.")
             for path in [p for p in self._objects if p.startswith((f"{staged}/", f"{target}/"))]:
                 del self._objects[path]
             self._objects |= {target + path[len(staged) :]: found for path, found in moved.items()}

@@ -381,13 +381,16 @@ class TestRenames:
             if (call, path) == ("rename_directory", "gold"):
                 raise Unavailable("down")
 
-        source = made({"a": b"1"})
+        renaming.publish({"a": b"1", "b": b"1"})
+        source = made({"a": b"2"})
         with pytest.raises(Unavailable):
-            renaming.watched(fail).publish(source)
+            renaming.watched(fail).publish(source, "merge")
         for path in set(renaming.backstage()) - set(renaming.marks()):
-            renaming.store.delete(path)
-        with pytest.raises(PublishInProgress, match=rf"Check the folder, delete .*{renaming.marks()[0]} and publish"):
-            renaming.publish(source)
+            if ".old/" not in path:
+                renaming.store.delete(path)
+        assert renaming.publish(source, "merge") == renaming.manifest()
+        assert renaming.found() == {"a": b"2", "b": b"1"}
+        assert renaming.backstage() == []
 
 
 class TestErrors:
@@ -442,19 +445,22 @@ class TestErrors:
             changing.publish({"e": b"5"}, "fail")
         assert changing.found() == {"d": b"4"}
 
-    def test_what_was_staged_is_gone(self, changing: Rig) -> None:
+    @pytest.mark.parametrize("policy", POLICIES)
+    def test_what_was_staged_is_gone(self, changing: Rig, policy: Policy) -> None:
         def fail(call: str, path: str) -> None:
             if call == "write" and path == f"{changing.folder}{MANIFEST}":
                 raise Unavailable("down")
 
-        source = made({"a": b"1"})
+        if policy != "fail":
+            changing.publish({"a": b"1", "b": b"1"})
+        source = made({"a": b"2"})
         with pytest.raises(Unavailable):
-            changing.watched(fail).publish(source)
+            changing.watched(fail).publish(source, policy)
         for path in set(changing.backstage()) - set(changing.marks()):
             changing.store.delete(path)
-        remedy = rf"Check the folder, delete .*{changing.marks()[0]} and publish again"
-        with pytest.raises(PublishInProgress, match=remedy):
-            changing.publish(source)
+        assert changing.publish(source, policy) == changing.manifest()
+        assert changing.found() == ({"a": b"2", "b": b"1"} if policy == "merge" else {"a": b"2"})
+        assert changing.backstage() == []
 
 
 def test_staged_names_are_not_longer_than_need_be() -> None:

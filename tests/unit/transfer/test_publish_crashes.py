@@ -87,6 +87,10 @@ class Scene:
             for entry in self.rig.manifest().entries:
                 there = self.rig.store.stat(self.rig.folder + entry.path)
                 assert entry.is_at(there.version), "_SUCCESS beside another manifest"
+        return self.check_what_readers_see()
+
+    def check_what_readers_see(self) -> str:
+        """The same, of readers who look at the marks."""
         try:
             found = self.rig.found()
         except PublishInProgress:
