@@ -11,12 +11,13 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, NamedTuple
+from uuid import uuid4
 
 from airflow_azureml_datastores.core.paths import MAX_NAME_BYTES
 from airflow_azureml_datastores.core.store import ObjectInfo
 from airflow_azureml_datastores.errors import PathNotFound
 from airflow_azureml_datastores.stores._databricks import Databricks
-from airflow_azureml_datastores.stores._dbfs_names import NEW
+from airflow_azureml_datastores.stores._dbfs_names import DRAFT, NEW
 from airflow_azureml_datastores.stores._dbfs_versions import describe_file
 
 BLOCK = 1 << 20
@@ -130,6 +131,12 @@ def name_of_new(path: str) -> str | None:
     folder, slash, name = path.rpartition("/")
     new = f"{NEW}{name}"
     return f"{folder}{slash}{new}" if name and len(new.encode()) <= MAX_NAME_BYTES else None
+
+
+def name_of_draft(path: str) -> str:
+    """A new place beside a file, for what is not to be seen."""
+    folder, slash, _ = path.rpartition("/")
+    return f"{folder}{slash}{DRAFT}{uuid4().hex}"
 
 
 def _below(folder: str, absolute: str) -> str:

@@ -6,15 +6,13 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from itertools import chain
-from uuid import uuid4
 
 from airflow_azureml_datastores.core.paths import show
 from airflow_azureml_datastores.core.store import ObjectInfo
 from airflow_azureml_datastores.errors import DatastoresError, PathExists, PathNotFound, Unavailable
 from airflow_azureml_datastores.stores._content import counted, regrouped
-from airflow_azureml_datastores.stores._dbfs_names import DRAFT
 from airflow_azureml_datastores.stores._dbfs_room import Room
-from airflow_azureml_datastores.stores._dbfs_root_api import BLOCK, DbfsApi, name_of_new
+from airflow_azureml_datastores.stores._dbfs_root_api import BLOCK, DbfsApi, name_of_draft, name_of_new
 from airflow_azureml_datastores.stores._dbfs_versions import Seconds, describe_file, seconds_of
 
 
@@ -93,17 +91,48 @@ class DbfsRootWriter:
             return
         new = name_of_new(path)
         if new is not None:
-            self._force(draft, new)
+            self._force(draft, new, path)
         with suppress(PathNotFound):
-            self._force(draft, path)
+            self._force(draft, path, path)
 
-    def _force(self, draft: _Draft, name: str) -> None:
-        """Give it a name that others may be giving to theirs."""
+    def _force(self, draft: _Draft, name: str, path: str) -> None:
+        """Give it a name that others may be giving to theirs: what has it is put aside, and deleted afterwards.
+
+        Not before, as it may be the draft itself, to which somebody else has just given the name.
+        """
         while True:
-            self._api.delete(name)
-            with suppress(PathExists):
+            aside = self._put_aside(name, path)
+            try:
                 draft.move(name)
-                return
+            except PathExists:
+                self._drop(aside, path)
+                continue
+            except DatastoresError:
+                self._drop(aside, path)
+                raise
+            if aside is not None:
+                self._api.delete(aside)
+            return
+
+    def _put_aside(self, name: str, path: str) -> str | None:
+        """Returns its name then; None if there is nothing of this name."""
+        with suppress(PathNotFound):
+            if self._api.status(name).file is None:
+                self._api.delete(name)  # an empty folder
+            else:
+                aside = name_of_draft(path)
+                _rename(self._api, name, aside, path)
+                return aside
+        return None
+
+    def _drop(self, aside: str | None, path: str) -> None:
+        """Delete what was put aside, if there is another file instead; else that is the file."""
+        if aside is None:
+            return
+        if self._api.find(path) is None:
+            with suppress(PathExists, PathNotFound):
+                _rename(self._api, aside, path, path)
+        self._api.delete(aside)
 
     def _etag(self, path: str, ours: ObjectInfo) -> str:
         """The etag of what was written, as the service shows it; somebody else may have replaced it at once."""
@@ -162,37 +191,47 @@ class _Draft:
 
     def _begin(self) -> int:
         """Under a new name in each attempt, as nobody knows the handle of one whose answer got lost."""
-        folder, slash, _ = self._target.rpartition("/")
-        self.place = f"{folder}{slash}{DRAFT}{uuid4().hex}"
+        self.place = name_of_draft(self._target)
         self._left.append(self.place)
         return self._api.create(self.place)
 
     def move(self, name: str) -> None:
-        """Give it a name. After a lost answer it may have it already.
+        """Give it a name.
 
         :raises PathExists: something else has that name.
         :raises PathNotFound: it is gone, by somebody else's hand.
         """
-        attempts = 0
-
-        def attempt() -> None:
-            nonlocal attempts
-            attempts += 1
-            self._api.move(self.place, name)
-
-        try:
-            self._api.patiently(attempt, self._target)
-        except PathNotFound:
-            if attempts == 1:
-                raise
-        except PathExists:
-            if attempts == 1 or self._is_there():
-                raise
+        _rename(self._api, self.place, name, self._target)
         self._left = [left for left in self._left if left != self.place]
         self.place = name
 
-    def _is_there(self) -> bool:
-        with suppress(PathNotFound):
-            self._api.status(self.place)
-            return True
-        return False
+
+def _rename(api: DbfsApi, place: str, name: str, path: str) -> None:
+    """Give a file another name. After a lost answer it may have it already.
+
+    :param path: that it is about, for messages.
+    :raises PathExists: something else has that name.
+    :raises PathNotFound: it is gone, by somebody else's hand.
+    """
+    attempts = 0
+
+    def attempt() -> None:
+        nonlocal attempts
+        attempts += 1
+        api.move(place, name)
+
+    try:
+        api.patiently(attempt, path)
+    except PathNotFound:
+        if attempts == 1:
+            raise
+    except PathExists:
+        if attempts == 1 or _is_there(api, place):
+            raise
+
+
+def _is_there(api: DbfsApi, place: str) -> bool:
+    with suppress(PathNotFound):
+        api.status(place)
+        return True
+    return False

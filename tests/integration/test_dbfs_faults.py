@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import random
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -532,8 +535,9 @@ IN_DBFS_ROOT: dict[str, tuple[str, int, bytes, bytes]] = {
     "a block": ("dbfs/add-block", 2, MIDDLE, OLD),
     "closed": ("dbfs/close", 0, MIDDLE, OLD),
     "beside the old one": ("dbfs/move", 0, MIDDLE, OLD),
-    "the old one deleted": ("dbfs/delete", 1, MIDDLE, MIDDLE),
-    "renamed": ("dbfs/move", 1, MIDDLE, MIDDLE),
+    "the old one put aside": ("dbfs/move", 1, MIDDLE, MIDDLE),
+    "renamed": ("dbfs/move", 2, MIDDLE, MIDDLE),
+    "the old one deleted": ("dbfs/delete", 0, MIDDLE, MIDDLE),
 }
 
 
@@ -554,8 +558,8 @@ class TestKilledWriter:
         step, skip, content, left = IN_DBFS_ROOT[case]
         put(dbfs.direct, "a", OLD)
         kill_at(dbfs, step, content, done=done, skip=skip)
-        # By the last step the new one is what is found, whether it has got its name or not.
-        self.look(dbfs, MIDDLE if case == "renamed" else left if done else OLD)
+        # By the last steps the new one is what is found, whether it has got its name or not.
+        self.look(dbfs, MIDDLE if case in ("renamed", "the old one deleted") else left if done else OLD)
 
     def look(self, bench: Bench, expected: bytes) -> None:
         store = bench.direct
@@ -570,6 +574,70 @@ class TestKilledWriter:
         assert paths(store) == []
         put(store, "a", b"again", create=True)
         assert get(store, "a") == b"again"
+
+
+class Paced:
+    """A writer in a thread of its own, which stops before the n-th name that it changes until it is told to go on."""
+
+    def __init__(self, store: DbfsStore, stop_at: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.stopped, self.go_on = threading.Event(), threading.Event()
+        self._store, self._at, self._calls = store, stop_at, 0
+        for name in ("move", "delete"):
+            monkeypatch.setattr(store._api, name, self._paced(getattr(store._api, name)))  # type: ignore[attr-defined]
+
+    def _paced(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def paced(*args: Any) -> Any:
+            self._calls += 1
+            if self._calls == self._at:
+                self.stopped.set()
+                assert self.go_on.wait(30)
+            return call(*args)
+
+        return paced
+
+    def write(self, name: str, content: bytes) -> None:
+        try:
+            put(self._store, name, content)
+        finally:
+            self.stopped.set()
+
+    @property
+    def ended(self) -> bool:
+        return self._calls < self._at
+
+
+@pytest.mark.parametrize("name", ["a", "a" * 255], ids=["with a name beside it", "without"])
+def test_two_writers_in_any_order(dbfs: Bench, name: str) -> None:
+    """The first stops anywhere; the second goes as far as it is let; the first goes on to its end, then the second."""
+    token, sizes = AccessToken(dbfs.databricks.token), itertools.count(MIB + 1)
+    folder = f"dbfs:{dbfs.root}"
+    orders = 0
+    for first_stops in itertools.count(1):
+        for second_stops in itertools.count(1):
+            contents = [bytes([n]) * next(sizes) for n in (1, 2)]
+            with (
+                open_store(dbfs.databricks.url, folder, token) as one,
+                open_store(dbfs.databricks.url, folder, token) as two,
+                pytest.MonkeyPatch.context() as patch,
+                ThreadPoolExecutor(2) as pool,
+            ):
+                first, second = Paced(one, first_stops, patch), Paced(two, second_stops, patch)
+                writes = [pool.submit(first.write, name, contents[0])]
+                assert first.stopped.wait(30)
+                writes.append(pool.submit(second.write, name, contents[1]))
+                assert second.stopped.wait(30)
+                first.go_on.set()
+                writes[0].result()
+                second.go_on.set()
+                writes[1].result()
+            assert get(dbfs.direct, name) in contents, (first_stops, second_stops)
+            assert paths(dbfs.direct) == [name]
+            orders += 1
+            if second.ended:
+                break
+        if first.ended:
+            break
+    assert orders >= 9
 
 
 def test_a_name_that_is_too_long_for_another_beside_it(dbfs: Bench) -> None:
