@@ -35,6 +35,8 @@ class Rig(Protocol):
     """How far the store's clock, as ``modified`` shows it, may be from ours (its granularity included)."""
     live: ClassVar[str]
     """The environment variable by which a real service is named (``tests/servers/fixtures.py``); "" if none is."""
+    crowd: ClassVar[int]
+    """How many objects the tests of big listings make: more than a page holds, if it holds less than many thousands."""
     secrets: Sequence[str]
     """Texts that must appear in no URL, representation or message."""
 

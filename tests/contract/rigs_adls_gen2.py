@@ -25,6 +25,7 @@ class AzureDataLakeGen2Rig:
     }
     clock_tolerance: ClassVar[timedelta] = timedelta(seconds=2)
     live: ClassVar[str] = "TEST_ADLS_URL"
+    crowd: ClassVar[int] = 5200
 
     def __init__(self, request: pytest.FixtureRequest) -> None:
         self._account: StorageAccount = request.getfixturevalue("servers").adls_account

@@ -25,6 +25,7 @@ class AzureBlobRig:
     }
     clock_tolerance: ClassVar[timedelta] = timedelta(seconds=2)
     live: ClassVar[str] = "TEST_AZURITE_URL"
+    crowd: ClassVar[int] = 5200
 
     def __init__(self, request: pytest.FixtureRequest) -> None:
         self._service: BlobService = request.getfixturevalue("servers").azurite

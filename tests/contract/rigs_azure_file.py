@@ -25,6 +25,7 @@ class AzureFileRig:
     }
     clock_tolerance: ClassVar[timedelta] = timedelta(seconds=2)
     live: ClassVar[str] = "TEST_AZUREFILES_URL"
+    crowd: ClassVar[int] = 1000
 
     def __init__(self, request: pytest.FixtureRequest) -> None:
         self._service: FileService = request.getfixturevalue("servers").azurefiles

@@ -34,6 +34,7 @@ class DatabricksRig:
 
 class VolumeRig(DatabricksRig):
     name: ClassVar[str] = "dbfs_volume"
+    crowd: ClassVar[int] = 2000
     deviations: ClassVar[Mapping[str, str]] = {
         "test_compare_and_swap": LOOKED_AT_BEFORE,
         "test_lookalike[carriage return]": NO_CONTROL,
@@ -58,6 +59,7 @@ class VolumeRig(DatabricksRig):
 
 class DbfsRootRig(DatabricksRig):
     name: ClassVar[str] = "dbfs_root"
+    crowd: ClassVar[int] = 700
     deviations: ClassVar[Mapping[str, str]] = {
         "test_compare_and_swap": LOOKED_AT_BEFORE,
         "test_lookalike[carriage return]": NO_CONTROL,

@@ -23,6 +23,7 @@ class LocalDirectoryRig:
     deviations: ClassVar[Mapping[str, str]] = {}
     clock_tolerance: ClassVar[timedelta] = timedelta(seconds=1)
     live: ClassVar[str] = ""
+    crowd: ClassVar[int] = 5200
 
     def __init__(self, request: pytest.FixtureRequest) -> None:
         self.secrets: list[str] = []

@@ -27,6 +27,7 @@ class OneLakeRig:
     }
     clock_tolerance: ClassVar[timedelta] = timedelta(seconds=2)
     live: ClassVar[str] = "TEST_ONELAKE_WORKSPACE"
+    crowd: ClassVar[int] = 5200
 
     def __init__(self, request: pytest.FixtureRequest) -> None:
         self._item: FabricItem = request.getfixturevalue("servers").onelake

@@ -193,15 +193,14 @@ class FaultProxy:
         """One connection to the service per request, as that needs no bookkeeping; the client's ends with it."""
         upstream, to_upstream = await asyncio.open_connection(*self._upstream)
         try:
-            kept = re.sub(rb"(?i)\r\n(?:connection|expect):[^\r]*", b"", head[:-2])
-            to_upstream.write(kept + b"Connection: close\r\n\r\n" + body)
+            to_upstream.write(_closing(head) + body)
             await to_upstream.drain()
             answer = await upstream.readuntil(b"\r\n\r\n")
             if isinstance(fault, LoseResponse):
                 await upstream.read()
                 writer.transport.abort()
                 return
-            writer.write(answer)
+            writer.write(_closing(answer))
             await _relay(upstream, writer, fault if isinstance(fault, CutResponse) else None)
         finally:
             to_upstream.close()
@@ -218,6 +217,11 @@ async def _relay(upstream: asyncio.StreamReader, writer: asyncio.StreamWriter, c
                 break
     if cut and cut.reset:
         writer.transport.abort()
+
+
+def _closing(head: bytes) -> bytes:
+    """The head of a message after which the connection ends, as both sides have to be told."""
+    return re.sub(rb"(?i)\r\n(?:connection|expect):[^\r]*", b"", head[:-2]) + b"Connection: close\r\n\r\n"
 
 
 def _header(head: bytes, name: str) -> str | None:
