@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from airflow_azureml_datastores.stores.dbfs import Dbfs
     from airflow_azureml_datastores.stores.local_directory import LocalDirectory
     from airflow_azureml_datastores.stores.one_lake import OneLake
+    from airflow_azureml_datastores.stores.postgresql import AzurePostgreSql
 
 _PUBLIC = {
     "DataAsset": "core.data_asset",
@@ -29,6 +30,7 @@ _PUBLIC = {
     "AzureBlob": "stores.azure_blob",
     "AzureDataLakeGen2": "stores.adls_gen2",
     "AzureFile": "stores.azure_file",
+    "AzurePostgreSql": "stores.postgresql",
     "Dbfs": "stores.dbfs",
     "LocalDirectory": "stores.local_directory",
     "OneLake": "stores.one_lake",
@@ -38,6 +40,7 @@ __all__ = [
     "AzureBlob",
     "AzureDataLakeGen2",
     "AzureFile",
+    "AzurePostgreSql",
     "DataAsset",
     "Datastore",
     "Dbfs",

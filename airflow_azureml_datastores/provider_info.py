@@ -28,7 +28,11 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": [
             {
                 "integration-name": _INTEGRATION,
-                "python-modules": [f"{_PACKAGE}.hooks.workspace", f"{_PACKAGE}.hooks.datastore"],
+                "python-modules": [
+                    f"{_PACKAGE}.hooks.workspace",
+                    f"{_PACKAGE}.hooks.datastore",
+                    f"{_PACKAGE}.hooks.database",
+                ],
             }
         ],
         "operators": [

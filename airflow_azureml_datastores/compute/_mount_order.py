@@ -14,7 +14,7 @@ from airflow_azureml_datastores.compute._mount_file import Room
 from airflow_azureml_datastores.compute._mount_folder import MountedFolder, WritableFolder
 from airflow_azureml_datastores.compute._mount_tree import LiveTree, SourceTree
 from airflow_azureml_datastores.core.credentials import Credential
-from airflow_azureml_datastores.core.datastore import Location
+from airflow_azureml_datastores.core.datastore import Location, open_files
 from airflow_azureml_datastores.core.store import Version
 from airflow_azureml_datastores.transfer.progress import Say
 
@@ -48,7 +48,7 @@ class Order:
         """The folder to serve."""
         pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="read-ahead")
         cache = DiskCache(Path(self.scratch), self.cache)
-        with self.location.open(self.credential) as store:
+        with open_files(self.location, self.credential) as store:
             room = Room(store, cache, pool)
             try:
                 if self.files is not None:

@@ -10,14 +10,14 @@ from typing import Any, ClassVar, Literal, Self
 
 from airflow_azureml_datastores.core.arm import ArmForm
 from airflow_azureml_datastores.core.credentials import Credential, CredentialTypes
-from airflow_azureml_datastores.core.store import FileStore
+from airflow_azureml_datastores.core.store import FileStore, Store
 from airflow_azureml_datastores.core.template import Templated, is_unrendered
 from airflow_azureml_datastores.errors import InvalidName, Unsupported
 
 # ARM's rule for a datastore's name (Microsoft.MachineLearningServices/workspaces/datastores).
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9\-_]{0,254}")
 
-Service = Literal["blob", "dfs", "file", "databricks"]
+Service = Literal["blob", "dfs", "file", "databricks", "postgresql"]
 """A service that credentials are for, each with an address of its own."""
 
 RETIRED = {
@@ -47,11 +47,13 @@ class Location(Templated, ABC):
     """Azure ML's name of the type, for example ``AzureBlob``."""
     service: ClassVar[Service] = "blob"
     """The service whose URL a connection's endpoint is to be."""
+    holds: ClassVar[Literal["files", "tables"]] = "files"
+    """What is in it: :meth:`open` gives a :class:`FileStore` or a :class:`TableStore`."""
     takes: ClassVar[CredentialTypes]
     """The kinds of credential that :meth:`open` takes."""
 
     @abstractmethod
-    def open(self, credential: Credential) -> FileStore:
+    def open(self, credential: Credential) -> Store:
         """Open the location. Imports the client library; makes no request yet.
 
         :raises InvalidConnection: the type cannot use this kind of credential.
@@ -95,6 +97,21 @@ class Location(Templated, ABC):
         return asdict(self)
 
 
+def open_files(location: Location, credential: Credential) -> FileStore:
+    """Open a location that holds files.
+
+    :raises Unsupported: it is a database.
+    """
+    if location.holds != "files":
+        raise Unsupported(
+            f"{location.url} is a database: it has tables, no files. Take rows from it with "
+            f"Input.query(datastore, sql) or Input.table(datastore, name)."
+        )
+    store = location.open(credential)
+    assert isinstance(store, FileStore)
+    return store
+
+
 @dataclass(frozen=True)
 class UnknownLocation(Location):
     """A type that this version does not know: it can be listed and kept, but not opened.
@@ -107,7 +124,7 @@ class UnknownLocation(Location):
     unknown_type: str = ""
     values: Mapping[str, Any] = field(default_factory=dict)
 
-    def open(self, credential: Credential) -> FileStore:
+    def open(self, credential: Credential) -> Store:
         if self.unknown_type in RETIRED:
             raise Unsupported(
                 f"datastores of type {self.unknown_type} cannot be opened any more: {RETIRED[self.unknown_type]}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
@@ -16,6 +16,7 @@ IngestMode = Literal["copy", "direct"]
 InputMode = Literal["download", "ro_mount", "rw_mount", "direct"]
 OutputMode = Literal["upload", "rw_mount", "direct"]
 OutputType = Literal["uri_folder", "uri_file"]
+RowsFormat = Literal["parquet", "csv"]
 
 # Azure ML's rules: experiment names as workspaces accept them, bindings as in a command job's YAML schema.
 _EXPERIMENT = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_\-]{0,254}")
@@ -53,6 +54,69 @@ class Input(Templated):
         modes = {*get_args(IngestMode), *get_args(InputMode)}
         if self.mode is not None and self.mode not in modes:
             raise InvalidInput(f"input mode {self.mode!r} is unknown; choose one of {', '.join(sorted(modes))}.")
+
+    @staticmethod
+    def query(
+        datastore: str,
+        sql: str,
+        parameters: Sequence[Any] | Mapping[str, Any] = (),
+        *,
+        format: RowsFormat = "parquet",
+        allow_empty: bool = False,
+    ) -> RowsInput:
+        """Rows of a database: what a query gives, as files. See :class:`RowsInput`."""
+        return RowsInput(datastore, sql, None, parameters, (), format, allow_empty)
+
+    @staticmethod
+    def table(
+        datastore: str,
+        table: str,
+        columns: Sequence[str] = (),
+        *,
+        format: RowsFormat = "parquet",
+        allow_empty: bool = False,
+    ) -> RowsInput:
+        """Rows of a database: a whole table, as files. See :class:`RowsInput`."""
+        return RowsInput(datastore, None, table, (), columns, format, allow_empty)
+
+
+@dataclass(frozen=True)
+class RowsInput(Templated):
+    """Rows of a datastore that is a database. An ingest makes files of them. Made by :meth:`Input.query` and
+    :meth:`Input.table`.
+
+    :param datastore: the database.
+    :param sql: a SELECT in its dialect; ``?`` or ``:name`` stand for values.
+    :param table: a table in place of that, as ``table`` or ``schema.table``.
+    :param parameters: the values: a sequence for ``?``, a mapping for ``:name``. They never become a part of the text.
+    :param columns: only these of the table; none are all.
+    :param format: of the files: ``parquet`` or ``csv``.
+    :param allow_empty: whether no rows are acceptable.
+    """
+
+    datastore: str
+    sql: str | None = None
+    table: str | None = None
+    parameters: Sequence[Any] | Mapping[str, Any] = ()
+    columns: Sequence[str] = ()
+    format: RowsFormat = "parquet"
+    allow_empty: bool = False
+
+    def check(self) -> None:
+        given = [text for text in (self.sql, self.table) if text is not None]
+        if len(given) != 1 or not isinstance(given[0], str) or not given[0].strip():
+            raise InvalidInput("rows are those of one query (sql) or of one table; give one of the two, as a text.")
+        if not isinstance(self.datastore, str) or not self.datastore:
+            raise InvalidInput("rows need the name of the datastore that they are in.")
+        if isinstance(self.parameters, str | bytes) or not isinstance(self.parameters, Sequence | Mapping):
+            raise InvalidInput(
+                f"a query's parameters are a sequence for '?', or a mapping for ':name', not {self.parameters!r}."
+            )
+        if self.format not in get_args(RowsFormat):
+            raise InvalidInput(
+                f"the format {self.format!r} is unknown; choose one of {', '.join(get_args(RowsFormat))}."
+            )
+        object.__setattr__(self, "allow_empty", flag("allow_empty", self.allow_empty))
 
 
 @dataclass(frozen=True)
@@ -198,6 +262,11 @@ def as_input(value: Any, name: str = "") -> Input | Mapping[str, Any]:
         return _ingested(value, name)
     if isinstance(value, Mapping) and "path" in value:
         return as_input(_from_fields(value), name)
+    if isinstance(value, RowsInput):
+        raise InvalidInput(
+            f"the input {name!r} is rows of a database, which only an ingest takes: ingest it, and give what that "
+            f"returned."
+        )
     if is_unrendered(value):
         raise InvalidInput(f"the input {value!r} was not rendered.")
     raise InvalidInput(

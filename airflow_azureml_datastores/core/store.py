@@ -1,4 +1,4 @@
-"""The port through which bytes flow, and what a store says about itself.
+"""What every store is, the port through which bytes flow, and what a store of files says about itself.
 
 A *path* is the exact name of an object inside the store: any text that the service can hold, ``/`` separating folders
 by convention. A store either handles a name exactly or refuses it by name (:class:`UnsafePath`); it never bends one.
@@ -77,14 +77,8 @@ class Features:
     on_disk: bool = False
 
 
-class FileStore(ABC):
-    """An open handle on a location. All calls are synchronous and may be made from many threads at once.
-
-    Errors of every call: :class:`AccessDenied`, :class:`ContainerNotFound`, :class:`Unavailable` (after the client's
-    own retries), :class:`UnsafePath` for a name that the store cannot hold; others are listed with the call.
-    """
-
-    features: Features
+class Store(ABC):
+    """An open handle on a location: of files, or of tables (:mod:`.table_store`). Calls are synchronous."""
 
     @property
     @abstractmethod
@@ -101,6 +95,27 @@ class FileStore(ABC):
         :raises Unsupported: it is made elsewhere.
         """
         raise Unsupported(f"{self.url} cannot be made from here: create it where it is managed.")
+
+    def close(self) -> None:
+        """Release connections. The store cannot be used afterwards."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class FileStore(Store):
+    """An open handle on files. All calls may be made from many threads at once.
+
+    Errors of every call: :class:`AccessDenied`, :class:`ContainerNotFound`, :class:`Unavailable` (after the client's
+    own retries), :class:`UnsafePath` for a name that the store cannot hold; others are listed with the call.
+    """
+
+    features: Features
 
     @abstractmethod
     def check_path(self, path: str) -> None:
@@ -211,14 +226,3 @@ class FileStore(ABC):
         :raises Unsupported: this store works in this process only.
         """
         raise Unsupported(f"{self.url} cannot be opened from another process.")
-
-    def close(self) -> None:
-        """Release connections. The store cannot be used afterwards."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

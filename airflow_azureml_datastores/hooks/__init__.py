@@ -1,5 +1,6 @@
 """Hooks: the only place that reads Airflow connections."""
 
+from airflow_azureml_datastores.hooks.database import AzurePostgreSqlHook, DatabaseHook
 from airflow_azureml_datastores.hooks.datastore import (
     AzureBlobHook,
     AzureDataLakeGen2Hook,
@@ -15,6 +16,8 @@ __all__ = [
     "AzureBlobHook",
     "AzureDataLakeGen2Hook",
     "AzureFileHook",
+    "AzurePostgreSqlHook",
+    "DatabaseHook",
     "DatastoreHook",
     "DbfsHook",
     "LocalDirectoryHook",

@@ -16,6 +16,8 @@ from airflow_azureml_datastores.hooks._ways import Access
 
 STORAGE: tuple[Service, ...] = ("blob", "dfs", "file")
 DATABRICKS: tuple[Service, ...] = ("databricks",)
+DATABASES: tuple[Service, ...] = ("postgresql",)
+ALL = STORAGE + DATABRICKS + DATABASES
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,7 @@ class Way:
         nothing is for when no other was chosen.
     :param takes: parameter -> field that may be filled.
     :param unless: a field that, once filled, keeps this way from being chosen.
+    :param services: those that it is a way into.
     """
 
     title: str
@@ -35,6 +38,7 @@ class Way:
     needs: Mapping[str, Field] = field(default_factory=dict)
     takes: Mapping[str, Field] = field(default_factory=dict)
     unless: Field | None = None
+    services: tuple[Service, ...] = ALL
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,11 @@ def _connection_string(label: str | None) -> Way:
 
 
 def _account_key(key: Field) -> Way:
-    return Way("an account key", _ways.key_or_sas, {"key": key})
+    return Way("an account key", _ways.key_or_sas, {"key": key}, services=STORAGE)
+
+
+def _login(username: Field, password: Field) -> Way:
+    return Way("a login and password", _ways.login, {"username": username, "password": password}, services=DATABASES)
 
 
 def _sas_token(label: str | None) -> Way:
@@ -194,6 +202,7 @@ _AZURE = ConnectionType(
         ),
         _AZURE_IDENTITY,
     ),
+    services=ALL,
 )
 
 _GENERIC_ASKED_IDENTITY, _GENERIC_IDENTITY = _identity_ways(_CLOUD, in_form=False)
@@ -226,11 +235,13 @@ _GENERIC = ConnectionType(
         _account_key(Field("account_key")),
         _sas_token(None),
         Way("an access token", _ways.access_token, {"access_token": Field("access_token")}),
+        _login(Field("login", "Login"), _GENERIC_PASSWORD),
         _account_key(_GENERIC_PASSWORD),
         _GENERIC_IDENTITY,
     ),
     (Field("host", "Host"),),
-    endpoint_of=STORAGE + DATABRICKS,
+    endpoint_of=ALL,
+    services=ALL,
 )
 
 _APPLICATION = {
@@ -268,6 +279,7 @@ _WORKSPACE = ConnectionType(
         _application("client_id"),
         _WORKSPACE_IDENTITY,
     ),
+    services=ALL,
 )
 
 _LOGIN, _PASSWORD, _HOST = Field("login", "Login"), Field("password", "Password"), Field("host", "Host")
@@ -331,11 +343,26 @@ _DATABRICKS = ConnectionType(
     bound=True,
 )
 
+_POSTGRES = ConnectionType(
+    "postgres",
+    "Postgres",
+    (
+        _GENERIC_ASKED_IDENTITY,
+        Way("an access token", _ways.access_token, {"access_token": Field("access_token")}),
+        _login(_LOGIN, _PASSWORD),
+        _GENERIC_IDENTITY,
+    ),
+    (_HOST,),
+    endpoint_of=("postgresql",),
+    services=("postgresql",),
+)
+
 SUBSCRIPTION = Field("subscription_id", "Subscription ID", also="subscriptionId")
 RESOURCE_GROUP = Field("resource_group", "Resource group")
 WORKSPACE_NAME = Field("workspace_name", "Workspace name")
 RESOURCE_MANAGER = Field("host", "Resource Manager URL")
 
 CONNECTION_TYPES: Mapping[str, ConnectionType] = {
-    found.conn_type: found for found in (_WASB, _ADLS, _GEN1, _FILE_SHARE, _AZURE, _GENERIC, _WORKSPACE, _DATABRICKS)
+    found.conn_type: found
+    for found in (_WASB, _ADLS, _GEN1, _FILE_SHARE, _AZURE, _GENERIC, _WORKSPACE, _DATABRICKS, _POSTGRES)
 }

@@ -21,6 +21,7 @@ from airflow_azureml_datastores.core.credentials import (
     Credential,
     DatabricksOAuth,
     Identity,
+    Login,
     SasToken,
     ServicePrincipal,
 )
@@ -150,6 +151,11 @@ def identity(
     return Access(Identity(kind, managed_identity_client_id, workload_identity_tenant_id, host))
 
 
+def login(service: Service, *, username: str, password: str) -> Access:
+    """User name and password of a database."""
+    return Access(Login(username, password))
+
+
 def access_token(service: Service, *, access_token: str) -> Access:
     """Bearer token."""
     return Access(AccessToken(access_token))
@@ -229,8 +235,14 @@ def endpoint_from(parameter: str, text: str, service: Service) -> str | None:
     A host of Azure's naming (``<account>.<service>.…``) is turned to the wanted service. Of a Databricks workspace only
     scheme and host count, so that an address can be copied from a browser.
 
+    Databases have no URL, but a host, perhaps with a port.
+
     :raises InvalidField: no http or https URL, or one with a user, query or fragment.
     """
+    if service == "postgresql":
+        if re.search(r"://|[\s@,;?#]", text):
+            raise InvalidField(parameter, "is no host, or host:port, of a database server")
+        return text
     if "://" not in text:
         if not re.search(r"[.:]|^localhost(/|$)", text):
             return None

@@ -47,6 +47,7 @@ SUGGESTED: Mapping[Service, str] = {
     "dfs": "adls",
     "file": "azure_fileshare",
     "databricks": "databricks",
+    "postgresql": "postgres",
 }
 """The type of connection that is at hand for a service."""
 
@@ -62,8 +63,11 @@ def access_of(connection: ConnectionLike, service: Service = "blob") -> Access:
     declared = _declared(connection)
     filled = Filled(connection)
     if service not in declared.services:
-        raise InvalidConnection(f"{filled.name} is for datastores in Databricks, and this one is elsewhere.")
-    way = next(way for way in declared.ways if _is_chosen(way, filled))
+        wanted = SUGGESTED[service]
+        raise InvalidConnection(
+            f"{filled.name} gives no credential for this datastore's service: name one of type {wanted!r} or 'generic'."
+        )
+    way = next(way for way in declared.ways if service in way.services and _is_chosen(way, filled))
     values = _values(filled, way)
     server = next(filter(filled.get, declared.endpoint), None) if service in declared.endpoint_of else None
     try:

@@ -19,12 +19,13 @@ from airflow.sdk.log import mask_secret
 
 from airflow_azureml_datastores.core.credentials import Credential, Identity
 from airflow_azureml_datastores.core.data_asset import DataAsset
-from airflow_azureml_datastores.core.datastore import Datastore, Location, UnknownLocation
+from airflow_azureml_datastores.core.datastore import Datastore, Location, UnknownLocation, open_files
 from airflow_azureml_datastores.core.experiment import Input
 from airflow_azureml_datastores.core.place import Place
+from airflow_azureml_datastores.core.table_store import TableStore
 from airflow_azureml_datastores.core.uri import DataAssetUri, DatastoreUri, JobOutputUri, parse_uri, quote_path
 from airflow_azureml_datastores.core.workspace import Registered, Workspace
-from airflow_azureml_datastores.errors import DatastoresError, InvalidConnection, InvalidUri
+from airflow_azureml_datastores.errors import DatastoresError, InvalidConnection, InvalidInput, InvalidUri, Unsupported
 from airflow_azureml_datastores.hooks._connection_fields import Field, Filled
 from airflow_azureml_datastores.hooks._data_places import place_of
 from airflow_azureml_datastores.hooks._masking import Mask, masked_by
@@ -101,8 +102,18 @@ class WorkspaceHook(BaseHook):
         return self.workspace.default() if datastore is None else self.workspace.get(datastore)
 
     def set_default(self, datastore: str) -> Datastore:
-        """Make a datastore the default. :raises DatastoreNotFound: there is none of this name."""
+        """Make a datastore the default.
+
+        :raises DatastoreNotFound: there is none of this name.
+        :raises InvalidInput: it is a database, and the default takes what experiments bring and write.
+        """
         self._records.clear()
+        record = self.workspace.get(datastore)
+        if record.location.holds != "files":
+            raise InvalidInput(
+                f"datastore {record.name!r} is a database, and cannot be the default: that is where the files of "
+                f"experiments go."
+            )
         return self.workspace.set_default(datastore)
 
     def register(self, datastore: Datastore, *, overwrite: bool = False) -> Registered:
@@ -204,9 +215,26 @@ class WorkspaceHook(BaseHook):
         opened = self._opened.get(record.name)
         if opened is None or not _same_door(opened[0], record):
             location, credential = self._door(record)
-            opened = record, Place(record.name, self._closing.enter_context(location.open(credential)))
+            opened = record, Place(record.name, self._closing.enter_context(open_files(location, credential)))
             self._opened[record.name] = opened
         return opened[1]
+
+    def open_tables(self, datastore: str) -> TableStore:
+        """A datastore that is a database, open. It is closed with this hook.
+
+        :raises DatastoreNotFound: there is none of this name.
+        :raises Unsupported: it holds files.
+        :raises InvalidConnection: its credential's connection is missing, or does not fit.
+        """
+        record = self.get(datastore)
+        if record.location.holds != "tables" and not isinstance(record.location, UnknownLocation):
+            raise Unsupported(
+                f"datastore {record.name!r} is of type {record.type} and holds files, no tables: name a path in it."
+            )
+        location, credential = self._door(record)
+        store = self._closing.enter_context(location.open(credential))
+        assert isinstance(store, TableStore)
+        return store
 
     async def aload(self, datastores: Iterable[str | None]) -> None:
         """Look up these datastores as they are now, and get the connections that opening them takes, so that a
@@ -226,7 +254,9 @@ class WorkspaceHook(BaseHook):
 
     def check(self, datastore: str | None = None) -> None:
         """Find out whether a datastore's location is there and lets its credential in, with one request."""
-        self.open(datastore).store.check()
+        location, credential = self._door(self.get(datastore))
+        with location.open(credential) as store:
+            store.check()
 
     def check_location(self, datastore: Datastore, *, create_if_not_exists: bool = False) -> None:
         """Find out whether a location is there and lets its credential in, registered or not.

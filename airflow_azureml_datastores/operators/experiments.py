@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_azureml_datastores.core.data_asset import DataAsset
-from airflow_azureml_datastores.core.experiment import IngestMode, Input, as_input
+from airflow_azureml_datastores.core.experiment import IngestMode, Input, RowsInput, as_input
 from airflow_azureml_datastores.core.manifest import MANIFEST, Manifest
 from airflow_azureml_datastores.core.place import Place, open_place
 from airflow_azureml_datastores.core.uri import parse_datastore_uri
@@ -43,7 +43,8 @@ class IngestToExperimentOperator(WorkspaceOperator):
 
     :param experiment: the experiment's name.
     :param inputs: name -> ``azureml://`` URI, a data asset (``azureml:<name>:<version>`` or ``…@latest``), a path or
-        glob in the default datastore, an ``Input``, or what a ``NewDataSensor`` returned.
+        glob in the default datastore, an ``Input``, rows of a database (``Input.query``, ``Input.table``), or what a
+        ``NewDataSensor`` returned.
     :param mode: ``copy`` or ``direct``, for inputs that name none.
     :param run: name of the run; None derives it from the DAG run and a mapped task's index.
     :param assets: name of an input -> the data asset that it becomes a version of, once all inputs have arrived: its
@@ -52,7 +53,8 @@ class IngestToExperimentOperator(WorkspaceOperator):
     :param workspace_conn_id: id of the workspace's connection.
 
     Returns ``experiment``, ``run`` and ``inputs``: per input ``uri``, ``type``, ``files``, ``bytes``, ``manifest``
-    (URI), ``mode``, ``source``, ``unchanged`` and, if it became one, ``asset`` (``azureml:<name>:<version>``).
+    (URI), ``mode``, ``source``, ``unchanged`` and, if it became one, ``asset`` (``azureml:<name>:<version>``); of a
+    database also ``rows``.
     """
 
     template_fields: Sequence[str] = ("experiment", "inputs", "mode", "run", "assets", "workspace_conn_id")
@@ -61,7 +63,7 @@ class IngestToExperimentOperator(WorkspaceOperator):
         self,
         *,
         experiment: str,
-        inputs: Mapping[str, str | Input | Mapping[str, Any] | XComArg],
+        inputs: Mapping[str, str | Input | RowsInput | Mapping[str, Any] | XComArg],
         mode: IngestMode = "copy",
         run: str | None = None,
         assets: Mapping[str, str | DataAsset] | None = None,
@@ -96,6 +98,7 @@ class IngestToExperimentOperator(WorkspaceOperator):
                     default_mode=self.mode,
                     named={name: named for name, (_, named) in sources.items() if named is not None},
                     check=check,
+                    open_tables=hook.open_tables,
                 )
             except AlreadyTaken as taken:
                 raise AirflowSkipException(str(taken)) from taken

@@ -16,6 +16,7 @@ LOCATIONS: dict[str, str] = {
     "AzureFile": "azure_file:AzureFile",
     "OneLake": "one_lake:OneLake",
     "DBFS": "dbfs:Dbfs",
+    "AzurePostgreSql": "postgresql:AzurePostgreSql",
     "LocalDirectory": "local_directory:LocalDirectory",
 }
 

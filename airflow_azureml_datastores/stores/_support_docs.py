@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from collections.abc import Iterable, Sequence
 
 from airflow_azureml_datastores.core.credentials import (
     AccessToken,
@@ -11,6 +12,7 @@ from airflow_azureml_datastores.core.credentials import (
     Anonymous,
     Certificate,
     Identity,
+    Login,
     SasToken,
     ServicePrincipal,
 )
@@ -24,8 +26,12 @@ _HEAD = """\
 <!-- Rendered from LOCATIONS, Features and `takes` by
      `python -m airflow_azureml_datastores.stores._support_docs > docs/support.md`; a test keeps it fresh. -->
 
-All types can be listed, read and written, a file at a time that shows whole or not at all, and are registered, ingested
-from, published to and watched with the same operators. They differ in what the service does for it.
+All types are registered, listed, re-pointed and unregistered with the same operators.
+
+## Types that hold files
+
+They can be listed, read and written, a file at a time that shows whole or not at all, and are ingested from, published
+to and watched with the same operators. They differ in what the service does for it.
 
 """
 
@@ -40,6 +46,23 @@ _NOTES = """
   compares names without regard to case.
 - Ways in are by [connection](connections.md), or the worker's own identity where a datastore names none.
 """
+
+_TABLES = """
+## Types that hold tables
+
+[Rows](sql.md) of them are ingested, a query or a table at a time.
+
+"""
+
+_TABLE_COLUMNS = (
+    "type",
+    "rows of one moment",
+    "login",
+    "identity",
+    "service principal",
+    "token",
+    "default endpoint",
+)
 
 _COLUMNS = (
     "type",
@@ -60,8 +83,27 @@ _COLUMNS = (
 
 def render() -> str:
     """The whole page, as Markdown."""
-    rows = [_COLUMNS, ("---",) * len(_COLUMNS), *map(_row, LOCATIONS)]
-    return _HEAD + "".join(f"| {' | '.join(row)} |\n" for row in rows) + _NOTES
+    files, tables = ([name for name in LOCATIONS if location_class(name).holds == what] for what in ("files", "tables"))
+    return "".join(
+        (
+            _HEAD,
+            _table(_COLUMNS, map(_row, files)),
+            _NOTES,
+            _TABLES,
+            _table(_TABLE_COLUMNS, map(_table_row, tables)),
+        )
+    )
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    return "".join(f"| {' | '.join(row)} |\n" for row in (columns, ["---"] * len(columns), *rows))
+
+
+def _table_row(type_name: str) -> tuple[str, ...]:
+    location = location_class(type_name)
+    kinds = ((Login,), (Identity,), (ServicePrincipal, Certificate), (AccessToken,))
+    ways = (_yes(set(kind) & set(location.takes)) for kind in kinds)
+    return f"`{type_name}`", "yes", *ways, location.default_endpoint() or "–"
 
 
 def _row(type_name: str) -> tuple[str, ...]:

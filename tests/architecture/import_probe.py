@@ -14,7 +14,19 @@ import os
 import sys
 import traceback
 
-HEAVY = ("airflow", "azure", "databricks", "numpy", "obstore", "pandas", "pyarrow", "pyodbc", "sqlalchemy")
+HEAVY = (
+    "airflow",
+    "azure",
+    "databricks",
+    "duckdb",
+    "numpy",
+    "obstore",
+    "pandas",
+    "psycopg",
+    "pyarrow",
+    "pyodbc",
+    "sqlalchemy",
+)
 
 
 def brought_by(module: str) -> list[str]:

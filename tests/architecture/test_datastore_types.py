@@ -11,9 +11,13 @@ import airflow_azureml_datastores
 from airflow_azureml_datastores import hooks
 from airflow_azureml_datastores.core.datastore import Location
 from airflow_azureml_datastores.core.store import FileStore
+from airflow_azureml_datastores.core.table_store import TableStore
 from airflow_azureml_datastores.stores import LOCATIONS, location_class
 from tests.architecture import modules_of
 from tests.contract.rig import find_rigs
+from tests.contract.tables.rig import find_rigs as find_table_rigs
+
+HOLD_FILES = [name for name in LOCATIONS if location_class(name).holds == "files"]
 
 
 def test_every_store_module_is_registered() -> None:
@@ -39,15 +43,14 @@ class TestDatastoreType:
         for field in dataclasses.fields(location):
             assert f":param {field.name}:" in text
 
+    def test_opens_what_it_holds(self, type_name: str) -> None:
+        store = inspect.get_annotations(location_class(type_name).open, eval_str=True)["return"]
+        assert issubclass(store, FileStore if type_name in HOLD_FILES else TableStore)
+
     def test_can_be_kept_in_azure_ml(self, type_name: str) -> None:
         location = location_class(type_name)
         assert location.to_arm is not Location.to_arm
         assert location.from_arm.__func__ is not Location.from_arm.__func__  # type: ignore[attr-defined]
-
-    def test_can_be_mounted(self, type_name: str) -> None:
-        """Its store says how another process opens it."""
-        store = inspect.get_annotations(location_class(type_name).open, eval_str=True)["return"]
-        assert store.door is not FileStore.door
 
     def test_is_one_of_the_package_s_names(self, type_name: str) -> None:
         location = location_class(type_name)
@@ -58,9 +61,17 @@ class TestDatastoreType:
         assert location_class(type_name).takes
 
     def test_has_a_rig(self, type_name: str) -> None:
-        assert type_name in {rig.type for rig in find_rigs()}
+        rigs = find_rigs() if type_name in HOLD_FILES else find_table_rigs()
+        assert type_name in {rig.type for rig in rigs}  # type: ignore[attr-defined]
 
     def test_has_a_hook(self, type_name: str) -> None:
         public = [getattr(hooks, name) for name in hooks.__all__]
         (hook,) = [hook for hook in public if getattr(hook, "datastore_type", None) == type_name]
-        assert issubclass(hook, hooks.DatastoreHook)
+        assert issubclass(hook, hooks.DatastoreHook if type_name in HOLD_FILES else hooks.DatabaseHook)
+
+
+@pytest.mark.parametrize("type_name", HOLD_FILES)
+def test_can_be_mounted(type_name: str) -> None:
+    """Its store says how another process opens it."""
+    store = inspect.get_annotations(location_class(type_name).open, eval_str=True)["return"]
+    assert store.door is not FileStore.door

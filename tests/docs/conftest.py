@@ -14,7 +14,9 @@ from uuid import uuid4
 
 import pytest
 from airflow.sdk import Connection
+from sqlalchemy import create_engine, make_url, text
 
+from airflow_azureml_datastores.core.datastore import Service as ServiceName
 from airflow_azureml_datastores.hooks.connections import access_of
 from tests.dags.conftest import airflow_db  # noqa: F401
 from tests.docs.session import Session
@@ -49,9 +51,7 @@ def session(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
             fields = {name: value for name, value in fields.items() if name not in found.without} | found.fields
             stands_for.update(found.stands_for)
         if not fields["conn_type"].startswith("azureml_"):
-            access_of(
-                Connection(conn_id=conn_id, **fields), "databricks" if fields["conn_type"] == "databricks" else "blob"
-            )
+            access_of(Connection(conn_id=conn_id, **fields), OWN_SERVICES.get(fields["conn_type"], "blob"))
         monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(fields))
 
     home = {"conn_type": "azureml_local_workspace", "extra": json.dumps({"home": str(tmp_path / "srv/workspace")})}
@@ -106,12 +106,21 @@ def _databricks(request: pytest.FixtureRequest) -> Service:
     return Service({"password": databricks.token, "host": databricks.url}, {ADDRESS: databricks.url, VOLUME: volume})
 
 
+def _crm(request: pytest.FixtureRequest) -> Service:
+    url = make_url(request.getfixturevalue("crm"))
+    return Service({"host": str(url.query["host"]), "login": url.username, "password": "any password"})
+
+
+OWN_SERVICES: dict[str, ServiceName] = {"databricks": "databricks", "postgres": "postgresql"}
+"""Types whose connections are for nothing else."""
+
 SERVICES: dict[str, Callable[[pytest.FixtureRequest], Service]] = {
     "$STORAGE_KEY": _blob,
     "$LAKE_KEY": _lake,
     "$FILES_KEY": _files,
     "$FABRIC_SECRET": _fabric,
     "$DATABRICKS_TOKEN": _databricks,
+    "$CRM_PASSWORD": _crm,
 }
 """The secret that a page's connection names -> the service."""
 
@@ -128,6 +137,32 @@ def volume(servers: Servers) -> Iterator[str]:
     """The folder that stands in for the volume of the pages, empty."""
     with servers.databricks.folder() as path:
         yield path
+
+
+CRM = """
+create table customers (name text, region text, active bool, since date);
+insert into customers values ('Zoë', 'no''rth', true, '2026-10-31'), ('Bo', 'south', true, '2025-01-01'),
+    ('Al', 'south', false, '2024-01-01'), ('Cy', 'south', true, '2026-11-01');
+create table regions (id int, name text);
+insert into regions values (1, 'north'), (2, 'south');
+"""
+
+
+@pytest.fixture
+def crm(servers: Servers) -> Iterator[str]:
+    """The database ``crm`` of the pages."""
+    url = make_url(servers.postgres)
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    made = create_engine(url.set(database="crm"))
+    with engine.connect() as connection:
+        connection.execute(text("drop database if exists crm"))
+        connection.execute(text("create database crm"))
+        with made.begin() as database:
+            database.execute(text(CRM.replace(":", "\\:")))
+        yield servers.postgres
+        made.dispose()
+        connection.execute(text("drop database crm with (force)"))
+    engine.dispose()
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from azure.storage.blob import BlobClient
 
 from airflow_azureml_datastores import errors, hooks, operators, sensors
 from airflow_azureml_datastores.errors import DatastoresError
-from airflow_azureml_datastores.stores import LOCATIONS, _support_docs
+from airflow_azureml_datastores.stores import LOCATIONS, _support_docs, location_class
 from tests.docs.pages import PAGES, ROOT, blocks
 from tests.docs.session import Session
 from tests.servers.azurite import BlobService
@@ -69,6 +69,8 @@ def test_what_users_write_is_documented(name: str) -> None:
 @pytest.mark.parametrize("type_name", LOCATIONS)
 @pytest.mark.parametrize("page", ["docs/datastores.md", "docs/publish.md"])
 def test_every_datastore_type_is_in_the_tables(page: str, type_name: str) -> None:
+    if page == "docs/publish.md" and location_class(type_name).holds != "files":
+        pytest.skip("what is published are files")
     assert re.search(rf"^\|.*`{type_name}\b", (ROOT / page).read_text(), re.MULTILINE)
 
 

@@ -303,6 +303,23 @@ WAYS: dict[str, tuple[Connection, Access]] = {
     ),
     "workspace: nothing": (conn("azureml_workspace", host="https://management.azure.com"), Access(Identity())),
     # databricks, in the order of BaseDatabricksHook._get_token
+    "postgres: login": (
+        conn("postgres", {"sslmode": "require"}, host="db.example.com", port=6432, login="ann", password=SECRET),
+        Access(Login("ann", SECRET), "db.example.com:6432"),
+    ),
+    "postgres: socket": (
+        conn("postgres", host="/run/postgresql", login="ann", password=SECRET),
+        Access(Login("ann", SECRET), "/run/postgresql"),
+    ),
+    "postgres: token": (
+        conn("postgres", {"access_token": PAT}, host="contoso.postgres.database.azure.com", login="ann"),
+        Access(AccessToken(PAT), "contoso.postgres.database.azure.com"),
+    ),
+    "postgres: identity": (
+        conn("postgres", {"identity": "managed"}, host="pg", login="ann", password=SECRET),
+        Access(Identity("managed"), "pg"),
+    ),
+    "postgres: identity of the worker": (conn("postgres", host="pg"), Access(Identity(), "pg")),
     "databricks: token": (
         conn("databricks", {"token": PAT, "azure_tenant_id": "t"}, host=WORKSPACE, **PRINCIPAL),
         Access(AccessToken(PAT), WORKSPACE),
@@ -358,8 +375,12 @@ WAYS: dict[str, tuple[Connection, Access]] = {
 }
 
 
+OWN_SERVICES: dict[str, Service] = {"databricks": "databricks", "postgres": "postgresql"}
+"""Types whose connections are for nothing else."""
+
+
 def service_of(connection: Connection) -> Service:
-    return "databricks" if connection.conn_type == "databricks" else "blob"
+    return OWN_SERVICES.get(connection.conn_type or "", "blob")
 
 
 @pytest.mark.parametrize("case", WAYS)
@@ -411,7 +432,8 @@ def test_official_hook_lets_the_same_identity_in(case: str, monkeypatch: pytest.
 
 
 def test_every_way_of_every_type_has_a_case() -> None:
-    seen = {(connection.conn_type, type(access.credential)) for connection, access in WAYS.values()}
+    seen = {(connection.conn_type, type(access.credential)) for cases in (WAYS, DATABASES)
+            for connection, access in cases.values()}  # fmt: skip
     credentials = {
         _ways.connection_string: AccountKey,
         _ways.service_principal: ServicePrincipal,
@@ -425,6 +447,7 @@ def test_every_way_of_every_type_has_a_case() -> None:
         _ways.databricks_oauth: DatabricksOAuth,
         _ways.managed_identity: Identity,
         _ways.default_identity: Identity,
+        _ways.login: Login,
     }
     declared = {
         (name, credentials[way.build])
@@ -529,11 +552,35 @@ def test_endpoint_of_databricks(case: str) -> None:
     assert access_of(connection, "databricks").endpoint == expected
 
 
-@pytest.mark.parametrize("service", ["blob", "dfs", "file"])
-def test_what_is_for_databricks_goes_nowhere_else(service: Service) -> None:
+DATABASES: dict[str, tuple[Connection, Access]] = {
+    "login": (conn("generic", login="ann", password=SECRET, host="pg"), Access(Login("ann", SECRET), "pg")),
+    "login whose password looks like a key": (conn("generic", login="ann", password=KEY), Access(Login("ann", KEY))),
+    "token": (conn("generic", {"access_token": PAT}, password=KEY), Access(AccessToken(PAT))),
+    "service principal": (
+        conn("azure", {"tenantId": "t"}, login="app", password=SECRET),
+        Access(ServicePrincipal("t", "app", SECRET)),
+    ),
+    "identity": (conn("azure"), Access(Identity())),
+}
+
+
+@pytest.mark.parametrize("case", DATABASES)
+def test_way_into_a_database(case: str) -> None:
+    connection, expected = DATABASES[case]
+    assert access_of(connection, "postgresql") == expected
+
+
+@pytest.mark.parametrize("host", ["postgresql://pg/db", "a b", "a,b", "u@pg"])
+def test_no_host_of_a_database(host: str) -> None:
+    with pytest.raises(InvalidConnection, match="is no host, or host:port, of a database server"):
+        access_of(conn("postgres", host=host, login="ann", password=SECRET), "postgresql")
+
+
+@pytest.mark.parametrize("service", get_args(Service))
+def test_what_is_for_one_service_goes_nowhere_else(service: Service) -> None:
     for connection, _ in WAYS.values():
-        if connection.conn_type == "databricks":
-            with pytest.raises(InvalidConnection, match="is for datastores in Databricks, and this one is elsewhere"):
+        if OWN_SERVICES.get(connection.conn_type or "", service) != service:
+            with pytest.raises(InvalidConnection, match="gives no credential for this datastore's service"):
                 access_of(connection, service)
 
 
@@ -774,7 +821,7 @@ def test_clouds_are_azure_identitys() -> None:
     }
 
 
-PLAIN_FORMS = ("generic", "databricks")
+PLAIN_FORMS = ("generic", "databricks", "postgres")
 """Types whose form is Airflow's own, unlabelled."""
 
 

@@ -31,6 +31,7 @@ from airflow_azureml_datastores.stores.azure_file import AzureFile
 from airflow_azureml_datastores.stores.dbfs import Dbfs
 from airflow_azureml_datastores.stores.local_directory import LocalDirectory
 from airflow_azureml_datastores.stores.one_lake import OneLake
+from airflow_azureml_datastores.stores.postgresql import AzurePostgreSql
 from tests.contract.workspace.rig import Site
 
 EVERYWHERE = {"workspaceblobstore", "workspacefilestore"}
@@ -42,6 +43,8 @@ OF_EVERY_TYPE = [
     AzureDataLakeGen2("contoso", "raw", "core.usgovcloudapi.net", subscription_id="S", resource_group="G"),
     OneLake("Sales & more", "gold", endpoint="msit-onelake.dfs.fabric.microsoft.com"),
     LocalDirectory("/mnt/ü"),
+    AzurePostgreSql("contoso", "crm", 6432, "postgres.database.usgovcloudapi.net", user_id="ml reader"),
+    AzurePostgreSql("db.example.com", "ünï;x=1", enforce_ssl=False, root_certificate="/etc/ssl/ours.pem"),
     Dbfs("https://adb-1234567890123456.7.azuredatabricks.net/", "/Volumes/main/sales/raw/a b"),
     Dbfs("https://adb-1234567890123456.7.azuredatabricks.net", "dbfs:/ü"),
 ]

@@ -1,0 +1,91 @@
+"""The port through which rows flow.
+
+Rows are Arrow's: a schema, and record batches one after the other, so that none of them all has to be in memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_azureml_datastores.core.store import Store
+
+Schema = Any
+"""A ``pyarrow.Schema``."""
+RecordBatch = Any
+"""A ``pyarrow.RecordBatch``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A statement that gives rows, and its values apart from it.
+
+    :param sql: in the database's own dialect. ``?`` stands for the values of a sequence, in their order, or ``:name``
+        for those of a mapping; outside of strings, quoted names and comments. With a sequence, ``??`` is a question
+        mark.
+    :param parameters: they reach the database as values, never as a part of the text. None is NULL.
+    """
+
+    sql: str
+    parameters: Sequence[Any] | Mapping[str, Any] = ()
+
+    @property
+    def digest(self) -> str:
+        """The same for the same statement with the same values."""
+        values = dict(self.parameters) if isinstance(self.parameters, Mapping) else list(self.parameters)
+        content = json.dumps([self.sql, values], default=str, sort_keys=True)
+        return f"sha256:{hashlib.sha256(content.encode()).hexdigest()}"
+
+
+@dataclass
+class Rows:
+    """What a query gives, while it is running.
+
+    :param schema: names and Arrow types of the columns.
+    :param batches: the rows, in the order of the query; to be taken once.
+    """
+
+    schema: Schema
+    batches: Iterator[RecordBatch] = field(repr=False)
+
+
+class TableStore(Store):
+    """An open handle on a database.
+
+    Errors of every call: :class:`AccessDenied`, :class:`ContainerNotFound` (there is no such database),
+    :class:`Unavailable`; others are listed with the call.
+    """
+
+    @abstractmethod
+    def check_query(self, query: Query) -> None:
+        """Find out what :meth:`read` would refuse, without running the query. Raises the same."""
+
+    @abstractmethod
+    def read(self, query: Query) -> AbstractContextManager[Rows]:
+        """Run a query. All rows are of one moment, nothing can be changed by it, and memory does not grow with them.
+
+        :raises InvalidInput: the database refuses the statement or a value, values are missing or too many, or columns
+            have no names of their own.
+        :raises InvalidInput: (while rows are taken) a value is there that Arrow has no place for.
+        """
+
+    @abstractmethod
+    def table(self, name: str, columns: Sequence[str] = ()) -> Query:
+        """The query that gives a whole table.
+
+        :param name: as ``table`` or ``schema.table``, without quotes; a part that has a dot in it in double quotes.
+        :param columns: only these; none are all.
+        :raises InvalidInput: it is no name.
+        """
+
+
+OpenTables = Callable[[str], TableStore]
+"""Opens a registered datastore that is a database. The giver keeps and closes what it opens.
+
+Raises DatastoreNotFound: there is none of this name. Raises Unsupported: it holds files.
+"""

@@ -1,0 +1,81 @@
+"""Texts of statements: where their values stand, and names that are safe in them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from airflow_azureml_datastores.core.table_store import Query
+from airflow_azureml_datastores.errors import InvalidInput, InvalidName
+
+# What a placeholder cannot stand in. Where one of these has no end, the database will say so.
+_STRINGS = r"'(?:[^']|'')*'"
+_NAMES = r'"(?:[^"]|"")*"'
+_COMMENTS = r"--[^\n]*|/\*(?:[^*]|\*(?!/))*\*/"
+
+POSTGRESQL = re.compile(
+    rf"""(?P<skip>[eE]'(?:[^'\\]|''|\\.)*'|{_STRINGS}|{_NAMES}|{_COMMENTS}|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$|::|\?\?)
+    |(?P<mark>\?)|(?<![\w:]):(?P<name>[A-Za-z_]\w*)""",
+    re.DOTALL | re.VERBOSE,
+)
+"""The tokens of PostgreSQL that matter: https://www.postgresql.org/docs/current/sql-syntax-lexical.html"""
+
+_PART = re.compile(r'"(?:[^"]|"")+"|[^."]+')
+
+
+def bind(query: Query, grammar: re.Pattern[str], placeholder: Callable[[int], str]) -> tuple[str, list[Any]]:
+    """A statement with the database's own placeholders, and the values in their order.
+
+    :param placeholder: gives the database's own for the n-th value, from 0.
+    :raises InvalidInput: values are missing or left over.
+    """
+    given = query.parameters
+    if not given:
+        return query.sql, []
+    named = isinstance(given, Mapping)
+    order: list[Any] = []
+
+    def replace(found: re.Match[str]) -> str:
+        if found["skip"] is not None:
+            return "?" if found["skip"] == "??" and not named else found[0]
+        if named != (found["name"] is not None):
+            return found[0]
+        order.append(found["name"] if named else len(order))
+        return placeholder(len(order) - 1)  # one for each place, as each may be of a type of its own
+
+    text = grammar.sub(replace, query.sql)
+    if isinstance(given, Mapping):
+        missing, unused = sorted(set(order) - set(given)), sorted(set(given) - set(order))
+        if missing:
+            raise InvalidInput(f"the query has no value for {', '.join(f':{name}' for name in missing)}.")
+        if unused:
+            raise InvalidInput(f"the query does not use {', '.join(map(repr, unused))} of its parameters.")
+        return text, [given[key] for key in order]
+    if len(order) != len(given):
+        raise InvalidInput(f"the query has {len(order)} '?' for {len(given)} parameters.")
+    return text, list(given)
+
+
+def name_parts(name: str) -> list[str]:
+    """The parts of a table's name: ``schema.table``, a part with a dot or quotes in it in double quotes.
+
+    :raises InvalidName: it is no such name.
+    """
+    parts = _PART.findall(name) if isinstance(name, str) else []
+    if not parts or ".".join(parts) != name or "\0" in name:
+        raise InvalidName(
+            f"{name!r} is no name of a table: write table, or schema.table; a part that holds a dot in double quotes."
+        )
+    return [part[1:-1].replace('""', '"') if part.startswith('"') else part for part in parts]
+
+
+def quoted(name: str, quotes: str = '""') -> str:
+    """One name as the database takes it literally, whatever is in it.
+
+    :param quotes: the opening and the closing one.
+    :raises InvalidName: it is empty, or has a NUL character.
+    """
+    if not isinstance(name, str) or not name or "\0" in name:
+        raise InvalidName(f"{name!r} is no name in a database.")
+    return f"{quotes[0]}{name.replace(quotes[1], quotes[1] * 2)}{quotes[1]}"

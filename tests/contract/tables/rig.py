@@ -1,0 +1,56 @@
+"""What a type of database gives the contract suite of tables: a database to read, and statements to fill it.
+
+A rig is a class in a module ``tests/contract/tables/rigs_<type>.py`` that lists it in ``RIGS``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from importlib import import_module
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import pytest
+
+from airflow_azureml_datastores.core.table_store import TableStore
+
+
+class TableRig(Protocol):
+    """A kind of database under test. Built with a session-scoped ``request``."""
+
+    name: ClassVar[str]
+    """Shown in the tests' ids."""
+    type: ClassVar[str]
+    """The datastore type (a key of ``stores.LOCATIONS``) that this rig stands for."""
+    values: ClassVar[Sequence[tuple[str, str, Any]]]
+    """Expressions of the database's dialect, the Arrow type they come as, and the value."""
+    integers: ClassVar[str]
+    """A query of the whole numbers from 1 to ``{}``, as ``n``."""
+    password: str
+    """A text that must appear in no URL, representation or message."""
+
+    def __init__(self, request: pytest.FixtureRequest) -> None: ...
+
+    def open(self, **changes: Any) -> TableStore:
+        """The database, with changes to its location's fields."""
+        ...
+
+    def schema(self) -> AbstractContextManager[str]:
+        """An empty schema of its own, gone afterwards."""
+        ...
+
+    def execute(self, sql: str, *values: Any) -> None:
+        """Run and commit a statement."""
+        ...
+
+    @property
+    def quotes(self) -> Mapping[str, str]:
+        """``open`` and ``close`` of a quoted name."""
+        ...
+
+
+def find_rigs() -> list[type[TableRig]]:
+    """Every rig of every ``rigs_*.py`` beside this file."""
+    modules = sorted(path.stem for path in Path(__file__).parent.glob("rigs_*.py"))
+    return [rig for module in modules for rig in import_module(f"tests.contract.tables.{module}").RIGS]

@@ -1,0 +1,91 @@
+"""PostgreSQL under contract."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from typing import Any, ClassVar
+from uuid import uuid4
+
+import psycopg
+import pytest
+from sqlalchemy import make_url
+
+from airflow_azureml_datastores.core.credentials import Login
+from airflow_azureml_datastores.core.table_store import TableStore
+from airflow_azureml_datastores.stores.postgresql import AzurePostgreSql
+
+
+class PostgreSqlRig:
+    name: ClassVar[str] = "postgresql"
+    type: ClassVar[str] = "AzurePostgreSql"
+    integers: ClassVar[str] = "select n from generate_series(1, {}) as n"
+    values: ClassVar[Sequence[tuple[str, str, Any]]] = [
+        ("true", "bool", True),
+        ("(-32768)::int2", "int16", -32768),
+        ("2147483647", "int32", 2147483647),
+        ("-9223372036854775808", "int64", -(1 << 63)),
+        ("1.5::float4", "float", 1.5),
+        ("0.1::float8", "double", 0.1),
+        ("'-Infinity'::float8", "double", float("-inf")),
+        ("(1e27 + 0.1)::numeric(38, 10)", "decimal128(38, 10)", Decimal("1" + "0" * 27 + ".1000000000")),
+        ("(-0.01)::numeric(3, 2)", "decimal128(3, 2)", Decimal("-0.01")),
+        ("1.50::numeric", "string", "1.50"),
+        ("1e50::numeric(60)", "string", "1" + "0" * 50),
+        ("''", "string", ""),
+        ("'Übergröße 𝒳 👩‍👩‍👧 ''\"'", "string", "Übergröße 𝒳 👩‍👩‍👧 '\""),
+        ("repeat('ä', 100000)", "string", "ä" * 100000),
+        ("'ab'::char(4)", "string", "ab"),
+        ("'\\x00ff27'::bytea", "binary", b"\x00\xff'"),
+        ("date '0001-01-01'", "date32[day]", date(1, 1, 1)),
+        ("time '23:59:59.999999'", "time64[us]", time(23, 59, 59, 999999)),
+        ("timestamp '1969-12-31 23:59:59.999999'", "timestamp[us]", datetime(1969, 12, 31, 23, 59, 59, 999999)),  # noqa: DTZ001
+        ("timestamptz '2026-03-29 03:00+02'", "timestamp[us, tz=UTC]", datetime(2026, 3, 29, 1, tzinfo=UTC)),
+        ("'6ecd8c99-4036-403d-bf84-cf8400f67836'::uuid", "string", "6ecd8c99-4036-403d-bf84-cf8400f67836"),
+        ("'{\"a\": [1, null]}'::jsonb", "string", '{"a": [1, null]}'),
+        ("'{\"a\":1, \"a\":2}'::json", "string", '{"a":1, "a":2}'),
+        ("array[1, null, 3]", "string", "{1,NULL,3}"),
+        ("interval '1 day 02:00'", "string", "1 day 02:00:00"),
+        ("timetz '10:00+02'", "string", "10:00:00+02"),
+        ("inet '127.0.0.1'", "string", "127.0.0.1/32"),
+        ("b'101'", "string", "101"),
+    ]  # fmt: skip
+
+    def __init__(self, request: pytest.FixtureRequest) -> None:
+        url = make_url(request.getfixturevalue("servers").postgres)
+        host = url.host or str(url.query["host"])
+        self.password = url.password or "no-such-secret-word"
+        self._login = Login(url.username or "", self.password)
+        self._location = AzurePostgreSql(
+            host,
+            url.database or "",
+            url.port or url.query.get("port") or 5432,
+            enforce_ssl=False,  # type: ignore[arg-type]
+        )
+        self._conninfo = self._location.open(self._login)._login.parameters()
+
+    @property
+    def quotes(self) -> dict[str, str]:
+        return {"open": '"', "close": '"'}
+
+    def open(self, **changes: Any) -> TableStore:
+        return replace(self._location, **changes).open(self._login)
+
+    def execute(self, sql: str, *values: Any) -> None:
+        with psycopg.connect(psycopg.conninfo.make_conninfo("", **self._conninfo), autocommit=True) as connection:
+            connection.execute(sql, values or None)  # type: ignore[arg-type]
+
+    @contextmanager
+    def schema(self) -> Iterator[str]:
+        name = f"test_{uuid4().hex}"
+        self.execute(f"create schema {name}")
+        try:
+            yield name
+        finally:
+            self.execute(f"drop schema {name} cascade")
+
+
+RIGS = [PostgreSqlRig]

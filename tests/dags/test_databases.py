@@ -1,0 +1,139 @@
+"""Rows of a database through the operators, from the registration to the experiment that reads them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG
+
+from airflow_azureml_datastores import Input
+from airflow_azureml_datastores.errors import InvalidInput, Unsupported
+from airflow_azureml_datastores.hooks import AzureBlobHook, AzurePostgreSqlHook, DatabaseHook, WorkspaceHook
+from airflow_azureml_datastores.operators import (
+    CopyDatastoreOperator,
+    IngestToExperimentOperator,
+    ListDatastoresOperator,
+    RegisterDatastoreOperator,
+    RunExperimentOperator,
+)
+from tests.contract.tables.rigs_postgresql import PostgreSqlRig
+from tests.dags.conftest import WORKSPACE
+from tests.dags.runs import run_dag
+
+PASSWORD = "p4ssw0rd that nobody sees"
+COMMAND = (
+    "python -c \"import pyarrow.parquet as pq, sys; print(pq.read_table('${{inputs.orders}}').to_pylist(), "
+    "file=open('${{outputs.seen}}/seen.txt', 'w'))\""
+)
+
+
+@pytest.fixture
+def rig(request: pytest.FixtureRequest) -> PostgreSqlRig:
+    return PostgreSqlRig(request)
+
+
+@pytest.fixture
+def orders(rig: PostgreSqlRig) -> Iterator[str]:
+    with rig.schema() as schema:
+        rig.execute(f"create table {schema}.orders (id int, day date, note text)")
+        rig.execute(f"insert into {schema}.orders values (1, '2026-11-21', 'a'), (2, '2026-11-22', 'it''s ü')")
+        yield f"{schema}.orders"
+
+
+@pytest.fixture
+def crm(rig: PostgreSqlRig, workspace: WorkspaceHook, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection of the datastore ``crm``."""
+    login = {"conn_type": "postgres", "login": rig._login.username, "password": rig.password or PASSWORD}
+    monkeypatch.setenv("AIRFLOW_CONN_CRM_LOGIN", json.dumps({**login, "host": rig._location.host}))
+
+
+def test_from_the_registration_to_the_experiment(rig: PostgreSqlRig, orders: str, crm: None) -> None:
+    defaults = {"workspace_conn_id": WORKSPACE}
+    with DAG("orders", schedule=None, default_args=defaults, params={"day": "2026-11-22"}) as dag:
+        query = Input.query("crm", f"select * from {orders} where day = ?", ["{{ params.day }}"])
+        data = IngestToExperimentOperator(task_id="ingest", experiment="churn", run="r", inputs={"orders": query})
+        (
+            RegisterDatastoreOperator(
+                task_id="register", datastore="crm", location=rig._location, credential_conn_id="crm_login"
+            )
+            >> ListDatastoresOperator(task_id="list")
+            >> data
+            >> RunExperimentOperator(
+                task_id="run", experiment="churn", command=COMMAND, inputs=data.output, outputs={"seen": None}
+            )
+        )
+    done = run_dag(dag)
+    assert done.succeeded, done.log
+    assert done["register"]["type"] == "AzurePostgreSql"
+    assert "crm" in str(done["list"])
+    assert done["ingest"]["inputs"]["orders"]["rows"] == 1
+    with WorkspaceHook(WORKSPACE) as hook:
+        path = done["run"]["outputs"]["seen"]["uri"].partition("/paths/")[2]
+        written = hook.open("workspaceblobstore").at(f"{path}seen.txt").read().decode()
+        assert written == "[{'id': 2, 'day': datetime.date(2026, 11, 22), 'note': \"it's ü\"}]\n"
+    assert rig.password not in done.log
+    assert PASSWORD not in done.log
+
+
+@pytest.fixture
+def registered(rig: PostgreSqlRig, workspace: WorkspaceHook, crm: None) -> None:
+    from airflow_azureml_datastores import Datastore
+
+    workspace.register(Datastore("crm", rig._location, "crm_login"))
+
+
+@pytest.mark.usefixtures("registered")
+class TestKinds:
+    """A database is no place for files, and the other way round: both say so."""
+
+    def test_hooks(self, orders: str) -> None:
+        with AzurePostgreSqlHook("crm", WORKSPACE) as hook:
+            assert hook.test_connection()[0]
+            with hook.table(orders, ["id"]) as rows:
+                assert sum(batch.num_rows for batch in rows.batches) == 2
+        with pytest.raises(Unsupported, match="is of type LocalDirectory and holds files, no tables"):
+            DatabaseHook("workspaceblobstore", WORKSPACE).get_conn()
+        with pytest.raises(InvalidInput, match="AzurePostgreSqlHook is for AzurePostgreSql"):
+            AzurePostgreSqlHook("workspaceblobstore", WORKSPACE).get_conn()
+        with pytest.raises(InvalidInput, match="AzureBlobHook is for AzureBlob"):
+            AzureBlobHook("crm", WORKSPACE).get_conn()
+        told = DatabaseHook("workspaceblobstore", WORKSPACE).test_connection()
+        assert told[0] is False
+
+    @pytest.mark.parametrize(
+        "operator",
+        [
+            lambda: CopyDatastoreOperator(
+                task_id="t",
+                source="azureml://datastores/crm/paths/x",
+                target="azureml://datastores/workspacefilestore/paths/",
+            ),
+            lambda: IngestToExperimentOperator(
+                task_id="t", experiment="e", inputs={"x": "azureml://datastores/crm/paths/x"}
+            ),
+        ],
+        ids=["copy", "ingest"],
+    )
+    def test_operators(self, operator: Any) -> None:
+        with DAG("files_of_a_database", schedule=None, default_args={"workspace_conn_id": WORKSPACE}) as dag:
+            operator()
+        done = run_dag(dag)
+        assert not done.succeeded
+        assert "is a database: it has tables, no files" in done.log
+
+    def test_rows_of_files(self) -> None:
+        with DAG("rows_of_files", schedule=None, default_args={"workspace_conn_id": WORKSPACE}) as dag:
+            IngestToExperimentOperator(
+                task_id="t", experiment="e", inputs={"x": Input.table("workspaceblobstore", "t")}
+            )
+        done = run_dag(dag)
+        assert "holds files, no tables: name a path in it" in done.log
+
+    def test_a_run_does_not_take_rows(self) -> None:
+        with DAG("run_of_rows", schedule=None, default_args={"workspace_conn_id": WORKSPACE}) as dag:
+            RunExperimentOperator(task_id="t", experiment="e", command="true", inputs={"x": Input.table("crm", "t")})
+        done = run_dag(dag)
+        assert "rows of a database, which only an ingest takes" in done.log

@@ -1,0 +1,236 @@
+"""Rows of a real database into an experiment's run: parts, manifest, and what happens when it breaks off."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from airflow_azureml_datastores.core.experiment import ExperimentRun, Input, RowsInput
+from airflow_azureml_datastores.core.manifest import Manifest
+from airflow_azureml_datastores.core.store import FileStore
+from airflow_azureml_datastores.core.table_store import Query, TableStore
+from airflow_azureml_datastores.errors import InvalidInput, NoData, Unavailable, Unsupported
+from airflow_azureml_datastores.transfer import rows
+from airflow_azureml_datastores.transfer.ingest import ingest
+from tests.contract.tables.rigs_postgresql import PostgreSqlRig
+from tests.integration.transfer_sites import Sites, make_sites
+from tests.servers.fixtures import Servers
+from tests.unit.transfer.stores import MemoryStore, Watched, contents, fill, opener
+
+RUN = ExperimentRun("churn", "r1")
+FOLDER = RUN.input_folder("x")
+NUMBERS = "select n as id, 'name ' || n as name, n * 1.5::float8 as f from generate_series(1, ?) as n order by n"
+
+
+@pytest.fixture(scope="module")
+def rig(request: pytest.FixtureRequest) -> PostgreSqlRig:
+    return PostgreSqlRig(request)
+
+
+@pytest.fixture
+def database(rig: PostgreSqlRig) -> Iterator[TableStore]:
+    with rig.open() as store:
+        yield store
+
+
+@pytest.fixture(params=["local", "blob"])
+def home(request: pytest.FixtureRequest, servers: Servers) -> Iterator[FileStore]:
+    with make_sites(servers) as sites:
+        made: Sites = sites
+        yield made.open(request.param)
+
+
+Ingest = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def take(database: TableStore) -> Ingest:
+    def take(home: FileStore, value: RowsInput, **others: Any) -> dict[str, Any]:
+        """Ingest as input ``x``, beside others."""
+        open_datastore = opener(workspaceblobstore=home, **others.pop("stores", {}))
+        inputs = {"x": value, **others}
+        results = ingest(open_datastore, RUN, inputs, say=lambda line: None, open_tables=lambda name: database)
+        assert list(results) == list(inputs)
+        return results["x"]
+
+    return take
+
+
+def parts(home: FileStore) -> list[str]:
+    return [path for path in contents(home, FOLDER) if path != "_manifest.json"]
+
+
+def table(home: FileStore) -> pa.Table:
+    found = contents(home, FOLDER)
+    return pa.concat_tables([pq.read_table(BytesIO(found[path])) for path in parts(home)])
+
+
+def manifest(home: FileStore) -> Manifest:
+    return Manifest.from_json(contents(home, FOLDER)["_manifest.json"], "")
+
+
+def test_parquet(home: FileStore, take: Ingest) -> None:
+    result = take(home, Input.query("crm", NUMBERS, [1000]))
+    found = table(home)
+    assert found.num_rows == 1000
+    assert found.slice(999).to_pylist() == [{"id": 1000, "name": "name 1000", "f": 1500.0}]
+    made = manifest(home)
+    assert [entry.path for entry in made.entries] == ["part-00000.parquet"]
+    assert made.origin["rows"] == "1000"
+    assert json.loads(made.origin["schema"]) == {"id": "int32", "name": "string", "f": "double"}
+    assert result == {
+        "uri": f"azureml://datastores/workspaceblobstore/paths/{FOLDER}",
+        "type": "uri_folder",
+        "files": 1,
+        "bytes": made.size,
+        "manifest": f"azureml://datastores/workspaceblobstore/paths/{FOLDER}_manifest.json",
+        "mode": "copy",
+        "source": "a query of datastore 'crm'",
+        "unchanged": 0,
+        "rows": 1000,
+    }
+
+
+def test_csv(home: FileStore, take: Ingest) -> None:
+    sql = "select 1 as a, 'x,\"y' as b, '' as c, null as d, 0.10::numeric(3,2) as e, date '2026-11-25' as f"
+    take(home, Input.query("crm", sql, format="csv"))
+    assert contents(home, FOLDER)["part-00000.csv"] == (b'"a","b","c","d","e","f"\n1,"x,""y","",,0.10,2026-11-25\n')
+
+
+def test_table(rig: PostgreSqlRig, home: FileStore, take: Ingest) -> None:
+    with rig.schema() as schema:
+        rig.execute(f'create table {schema}."Order" as select 1 as a, 2 as b')
+        result = take(home, Input.table("crm", f"{schema}.Order", ["b"]))
+    assert table(home).to_pylist() == [{"b": 2}]
+    assert result["source"] == f"table {schema}.Order of datastore 'crm'"
+
+
+def test_in_parts(home: FileStore, take: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "_PART", 1 << 20)
+    take(home, Input.query("crm", NUMBERS, [600_000]))
+    assert len(parts(home)) >= 3
+    assert table(home)["id"].to_pylist() == list(range(1, 600_001))
+    assert manifest(home).origin["rows"] == "600000"
+
+
+class TestNothing:
+    def test_is_an_error(self, home: FileStore, take: Ingest) -> None:
+        with pytest.raises(NoData, match="a query of datastore 'crm' gives no rows; pass allow_empty=True"):
+            take(home, Input.query("crm", NUMBERS, [0]))
+        assert contents(home, "") == {}
+
+    def test_may_be_accepted(self, home: FileStore, take: Ingest) -> None:
+        assert take(home, Input.query("crm", NUMBERS, [0], allow_empty=True))["rows"] == 0
+        assert table(home).schema.names == ["id", "name", "f"]
+
+
+class TestAgain:
+    def test_is_no_work(self, home: FileStore, take: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
+        query = Input.query("crm", NUMBERS, [10])
+        first = take(home, query)
+        before = contents(home, FOLDER)
+        monkeypatch.setattr(rows.RowsDelivery, "_written", None)
+        assert take(home, query) == {**first, "unchanged": 1}
+        assert contents(home, FOLDER) == before
+
+    @pytest.mark.parametrize(
+        "other",
+        [Input.query("crm", NUMBERS, [20]), Input.query("crm", NUMBERS, [10], format="csv")],
+        ids=["rows", "csv"],
+    )
+    def test_with_another_query_replaces_all(self, home: FileStore, take: Ingest, other: RowsInput) -> None:
+        take(home, Input.query("crm", NUMBERS, [10]))
+        take(home, other)
+        assert [entry.path for entry in manifest(home).entries] == parts(home)
+        assert parts(home) == [f"part-00000.{other.format}"]
+
+    def test_after_somebody_has_meddled(self, home: FileStore, take: Ingest) -> None:
+        query = Input.query("crm", NUMBERS, [10])
+        take(home, query)
+        home.write(f"{FOLDER}part-00000.parquet", [b"x"])
+        home.write(f"{FOLDER}other", [b"x"])
+        take(home, query)
+        assert table(home).num_rows == 10
+
+
+@pytest.mark.parametrize("at", range(1, 8))
+def test_breaks_off_anywhere(home: FileStore, take: Ingest, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    """Nothing looks finished, and the next attempt ends as if there had been none before."""
+    monkeypatch.setattr(rows, "_PART", 1 << 20)
+    query = Input.query("crm", NUMBERS, [400_000])
+    calls = 0
+
+    def fail(call: str, path: str) -> None:
+        nonlocal calls
+        calls += call in ("write", "delete", "list")
+        if calls >= at:
+            raise Unavailable("down")
+
+    with pytest.raises(Unavailable):
+        take(Watched(home, fail), query)
+    assert "_manifest.json" not in contents(home, FOLDER)
+    take(home, query)
+    assert [entry.path for entry in manifest(home).entries] == parts(home)
+    assert table(home).num_rows == 400_000
+
+
+class TestBeforeAnythingMoves:
+    @pytest.fixture
+    def source(self) -> MemoryStore:
+        store = MemoryStore()
+        fill(store, {"a": b"1"}, "in/")
+        return store
+
+    def test_a_query_is_refused(self, home: FileStore, take: Ingest, source: MemoryStore) -> None:
+        with pytest.raises(InvalidInput, match="nope"):
+            take(
+                home,
+                Input.query("crm", "select * from nope"),
+                y="azureml://datastores/s/paths/in/",
+                stores={"s": source},
+            )
+        assert contents(home, "") == {}
+
+    def test_files_are_missing(self, home: FileStore, take: Ingest, source: MemoryStore) -> None:
+        with pytest.raises(NoData):
+            take(home, Input.query("crm", NUMBERS, [1]), y="azureml://datastores/s/paths/no/", stores={"s": source})
+        assert contents(home, "") == {}
+
+    def test_both_are_there(self, home: FileStore, take: Ingest, source: MemoryStore) -> None:
+        take(home, Input.query("crm", NUMBERS, [1]), y="azureml://datastores/s/paths/in/", stores={"s": source})
+        assert set(contents(home, RUN.folder)) == {
+            "inputs/x/_manifest.json",
+            "inputs/x/part-00000.parquet",
+            "inputs/y/_manifest.json",
+            "inputs/y/a",
+        }
+
+
+class TestPostgreSqlOnly:
+    @pytest.mark.parametrize(
+        ("value", "problem"),
+        [
+            ("'NaN'::numeric(10, 2)", 'column "it\'s" holds NaN'),
+            ("'infinity'::timestamptz", "column \"it's\" has a row with 'infinity'"),
+            ("'-infinity'::timestamp", "column \"it's\" has a row with 'infinity'"),
+            ("'infinity'::date", "column \"it's\" has a row with 'infinity'"),
+        ],
+    )
+    def test_values_without_a_counterpart(self, database: TableStore, value: str, problem: str) -> None:
+        query = Query(f'select {value} as "it\'s" union all select null')
+        if "numeric" in value:  # a union would lose its precision
+            query = Query(f'select {value} as "it\'s"')
+        with pytest.raises(InvalidInput, match=problem), database.read(query) as found:
+            list(found.batches)
+
+    def test_holds_no_files(self, rig: PostgreSqlRig) -> None:
+        from airflow_azureml_datastores.core.datastore import open_files
+
+        with pytest.raises(Unsupported, match="is a database: it has tables, no files"):
+            open_files(rig._location, rig._login)

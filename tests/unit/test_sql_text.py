@@ -1,0 +1,105 @@
+"""Where the values of a statement stand, and names in it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from airflow_azureml_datastores.core.table_store import Query
+from airflow_azureml_datastores.errors import InvalidInput, InvalidName
+from airflow_azureml_datastores.stores._sql_text import POSTGRESQL, bind, name_parts, quoted
+
+
+def bound(sql: str, parameters: Any) -> tuple[str, list[Any]]:
+    return bind(Query(sql, parameters), POSTGRESQL, lambda n: f"${n + 1}")
+
+
+@pytest.mark.parametrize(
+    ("sql", "text"),
+    [
+        ("a = ? and b = ?", "a = $1 and b = $2"),
+        ("?=?", "$1=$2"),
+        ("a = '?' and ? || ?", "a = '?' and $1 || $2"),
+        ("'it''s ?' ? ?", "'it''s ?' $1 $2"),
+        ("e'it\\'s ?' ? ?", "e'it\\'s ?' $1 $2"),
+        ('"a ? ""b ?" ? ?', '"a ? ""b ?" $1 $2'),
+        ("? -- ? \n ?", "$1 -- ? \n $2"),
+        ("? /* ? \n ? * */ ?", "$1 /* ? \n ? * */ $2"),
+        ("$$ ? $$ ? $tag$ ? $$ ? $tag$ ?", "$$ ? $$ $1 $tag$ ? $$ ? $tag$ $2"),
+        ("a ?? 'k' and ? ?", "a ? 'k' and $1 $2"),
+        ("?::int ?::text", "$1::int $2::text"),
+        (":a :b ? ?", ":a :b $1 $2"),
+    ],
+)
+def test_by_place(sql: str, text: str) -> None:
+    assert bound(sql, [1, 2]) == (text, [1, 2])
+
+
+@pytest.mark.parametrize(
+    ("sql", "text", "values"),
+    [
+        ("x = :a and y = :b", "x = $1 and y = $2", [1, 2]),
+        ("x = :b or :a = :b", "x = $1 or $2 = $3", [2, 1, 2]),
+        (":a::int + :b", "$1::int + $2", [1, 2]),
+        ("':a' \":b\" --:a\n :a :b", "':a' \":b\" --:a\n $1 $2", [1, 2]),
+        ("x[1:2] j ? 'k' ?? :a :b", "x[1:2] j ? 'k' ?? $1 $2", [1, 2]),
+    ],
+)
+def test_by_name(sql: str, text: str, values: list[int]) -> None:
+    assert bound(sql, {"a": 1, "b": 2}) == (text, values)
+
+
+@pytest.mark.parametrize("parameters", [(), [], {}])
+def test_without_values_the_text_stays(parameters: Any) -> None:
+    sql = "select j ? 'a', j ?? 'b', :c"
+    assert bound(sql, parameters) == (sql, [])
+
+
+@pytest.mark.parametrize(
+    ("sql", "parameters", "problem"),
+    [
+        ("?", [1, 2], "has 1 '\\?' for 2 parameters"),
+        ("? ?", [1], "has 2 '\\?' for 1 parameters"),
+        (":a :b", {"a": 1}, "no value for :b"),
+        (":a", {"a": 1, "b": 2, "c": 3}, "does not use 'b', 'c'"),
+    ],
+)
+def test_missing_or_left_over(sql: str, parameters: Any, problem: str) -> None:
+    with pytest.raises(InvalidInput, match=problem):
+        bound(sql, parameters)
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("t", ["t"]),
+        ("s.t", ["s", "t"]),
+        ('"a.b"."c""d"', ["a.b", 'c"d']),
+        ("Mixed Case.ünï", ["Mixed Case", "ünï"]),
+        ("a;drop", ["a;drop"]),
+    ],
+)
+def test_names(name: str, parts: list[str]) -> None:
+    assert name_parts(name) == parts
+
+
+@pytest.mark.parametrize("name", ["", ".", "a.", ".a", "a..b", '"a', 'a"b', '""', "a\0", None, 1])
+def test_no_names(name: Any) -> None:
+    with pytest.raises(InvalidName):
+        name_parts(name)
+
+
+def test_quoted() -> None:
+    assert quoted('a"b') == '"a""b"'
+    assert quoted("a]b", "[]") == "[a]]b]"
+    for nothing in ("", "a\0b", None):
+        with pytest.raises(InvalidName):
+            quoted(nothing)  # type: ignore[arg-type]
+
+
+def test_a_query_is_known_by_its_digest() -> None:
+    one = Query("select ?", [1])
+    assert one.digest == Query("select ?", (1,)).digest
+    others = [Query("select ?", ["1"]), Query("select  ?", [1]), Query("select ?", [2]), Query("select ?", {"a": 1})]
+    assert len({query.digest for query in [one, *others]}) == 5
