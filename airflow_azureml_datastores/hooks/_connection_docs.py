@@ -44,6 +44,7 @@ Common to all types:
   private link, an emulator. A bare account name there changes nothing: the datastore has its own.
 - An extra may also stand under its old name, `extra__<type>__<name>`. Extras that are not listed are ignored, client
   options such as `proxies` among them: set `HTTPS_PROXY` for the worker.
+- A login and password is a way into databases only; for storage the table goes on without it.
 - A plain "extra" has no field of its own in Airflow's form: it goes into *Extra Fields JSON*. Airflow itself does not
   hide the extra `account_key` from those who may read connections; the password field is the better place for a key.
 

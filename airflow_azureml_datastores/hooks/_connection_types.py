@@ -90,7 +90,7 @@ def _connection_string(label: str | None) -> Way:
 
 
 def _account_key(key: Field) -> Way:
-    return Way("an account key", _ways.key_or_sas, {"key": key}, services=STORAGE)
+    return Way("an account key", _ways.key_or_sas, {"key": key})
 
 
 def _login(username: Field, password: Field) -> Way:

@@ -105,7 +105,7 @@ class PostgreSqlStore(TableStore):
             prepared = link.prepare(b"", _without_end(sql).encode())
             if prepared.status != pq.ExecStatus.COMMAND_OK:
                 said = _duckdb.told(InvalidInput(prepared.get_error_message("UTF8")), parameters)
-                raise InvalidInput(f"{self.url} refuses the query: {said}")
+                raise _class_of(said)(f"{self.url} refuses the query: {said}")
             found = link.describe_prepared(b"")
             oids = [found.param_type(n) for n in range(found.nparams)]
             types = connection.execute(
@@ -166,8 +166,8 @@ class PostgreSqlStore(TableStore):
 # What libpq and the server say; both have no other sign for it when a connection does not come about.
 _MEANING: tuple[tuple[str, type[DatastoresError]], ...] = (
     (r'database "[^"]*" does not exist', ContainerNotFound),
-    (r"authentication failed|no pg_hba.conf entry|permission denied|role \S+ does not exist", AccessDenied),
-    (r"certificate|SSL", AccessDenied),
+    (r"authentication failed|no password supplied|no pg_hba.conf entry|role \S+ does not exist", AccessDenied),
+    (r"permission denied|certificate|SSL", AccessDenied),
     (r"connection to server|unable to connect|could not translate host|server closed|terminating connection"
      r"|connection reset|could not receive|too many clients|starting up|shutting down|timeout expired", Unavailable),
 )  # fmt: skip

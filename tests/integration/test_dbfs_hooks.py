@@ -147,7 +147,9 @@ class TestWhereATokenGoes:
     def test_not_to_a_storage_account(self, hook: WorkspaceHook, connect: Connect, databricks: Databricks) -> None:
         connect("databricks", host=databricks.tls_url, password=databricks.token)
         hook.register(Datastore("blobs", AzureBlob("contoso", "raw"), credential_conn_id="databricks"))
-        with pytest.raises(InvalidConnection, match="is for datastores in Databricks, and this one is elsewhere"):
+        with pytest.raises(
+            InvalidConnection, match="gives no credential for this datastore's service: name one of type 'wasb'"
+        ):
             hook.open("blobs")
 
 

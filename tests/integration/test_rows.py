@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from typing import Any
@@ -11,15 +12,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from airflow_azureml_datastores.core.credentials import Credential, Login
+from airflow_azureml_datastores.core.datastore import Location
 from airflow_azureml_datastores.core.experiment import ExperimentRun, Input, RowsInput
 from airflow_azureml_datastores.core.manifest import Manifest
 from airflow_azureml_datastores.core.store import FileStore
 from airflow_azureml_datastores.core.table_store import Query, TableStore
-from airflow_azureml_datastores.errors import InvalidInput, NoData, Unavailable, Unsupported
+from airflow_azureml_datastores.errors import AccessDenied, InvalidInput, NoData, Unavailable, Unsupported
 from airflow_azureml_datastores.transfer import rows
 from airflow_azureml_datastores.transfer.ingest import ingest
 from tests.contract.tables.rigs_postgresql import PostgreSqlRig
-from tests.integration.transfer_sites import Sites, make_sites
+from tests.integration.transfer_jobs import started
+from tests.integration.transfer_sites import Site, Sites, make_sites
 from tests.servers.fixtures import Servers
 from tests.unit.transfer.stores import MemoryStore, Watched, contents, fill, opener
 
@@ -180,6 +184,49 @@ def test_breaks_off_anywhere(home: FileStore, take: Ingest, monkeypatch: pytest.
     assert table(home).num_rows == 400_000
 
 
+def take_in_process(
+    told: Callable[[str, str], None], location: Location, login: Credential, site: Site, size: int, part: int
+) -> None:
+    """The same in a process of its own; at the end it tells the most memory that it had, in KiB."""
+    rows._PART = part
+    with site.open() as home, location.open(login) as database:
+        assert isinstance(database, TableStore)
+        store = database
+        ingest(
+            opener(workspaceblobstore=Watched(home, after=told)),
+            RUN,
+            {"x": Input.query("crm", NUMBERS, [size])},
+            say=lambda line: None,
+            open_tables=lambda name: store,
+        )
+    told("memory", str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
+
+
+@pytest.mark.parametrize("kind", ["local", "blob"])
+def test_killed_between_two_parts(kind: str, rig: PostgreSqlRig, servers: Servers, take: Ingest) -> None:
+    with make_sites(servers) as sites:
+        site = sites.new(kind)
+        with started(take_in_process, rig._location, rig._login, site, 600_000, 1 << 20, ahead=0) as changes:
+            assert any(call == "write" and "part-00001" in path for call, path in changes)
+        with site.open() as home:
+            left = contents(home, FOLDER)
+            assert "part-00000.parquet" in left
+            assert "_manifest.json" not in left
+            assert take(home, Input.query("crm", NUMBERS, [100_000]))["rows"] == 100_000
+            assert table(home)["id"].to_pylist() == list(range(1, 100_001))
+            assert [entry.path for entry in manifest(home).entries] == parts(home)
+
+
+def test_memory_does_not_grow_with_the_rows(rig: PostgreSqlRig, servers: Servers) -> None:
+    most = []
+    with make_sites(servers) as sites:
+        for size in (200_000, 2_000_000):
+            with started(take_in_process, rig._location, rig._login, sites.new("local"), size, 8 << 20) as changes:
+                (kib,) = [int(path) for call, path in changes if call == "memory"]
+            most.append(kib / 1024)
+    assert most[1] - most[0] < 64, f"{most} MiB"
+
+
 class TestBeforeAnythingMoves:
     @pytest.fixture
     def source(self) -> MemoryStore:
@@ -228,6 +275,18 @@ class TestPostgreSqlOnly:
             query = Query(f'select {value} as "it\'s"')
         with pytest.raises(InvalidInput, match=problem), database.read(query) as found:
             list(found.batches)
+
+    def test_a_table_that_the_role_may_not_read(self, rig: PostgreSqlRig) -> None:
+        with rig.schema() as schema:
+            rig.execute(f"create table {schema}.t (a int)")
+            rig.execute(f"create role reader_of_{schema} login")
+            try:
+                with rig._location.open(Login(f"reader_of_{schema}", "")) as store:
+                    store.check()
+                    with pytest.raises(AccessDenied, match="permission denied for schema"):
+                        store.check_query(store.table(f"{schema}.t"))
+            finally:
+                rig.execute(f"drop role reader_of_{schema}")
 
     def test_holds_no_files(self, rig: PostgreSqlRig) -> None:
         from airflow_azureml_datastores.core.datastore import open_files

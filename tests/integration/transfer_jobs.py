@@ -45,18 +45,18 @@ def publish(told: Hook, source: Site, target: Site, policy: Policy) -> None:
         Rig(Watched(there, after=told), TARGET).publish(found, policy)
 
 
-def _run(job: Job, args: Sequence[object], ahead: int, parent: Connection) -> None:
+def _run(job: Job, args: Sequence[object], ahead: int, told: Connection, heard: Connection) -> None:
     waits, turn = threading.Semaphore(ahead), threading.Lock()
 
     def hear() -> None:
         with suppress(EOFError, OSError):
             while True:
-                parent.recv()
+                heard.recv()
                 waits.release()
 
     def tell(call: str, path: str) -> None:
         with turn:
-            parent.send((call, path))
+            told.send((call, path))
         waits.acquire()
 
     threading.Thread(target=hear, daemon=True).start()
@@ -70,16 +70,19 @@ def started(job: Job, *args: object, ahead: int = 8) -> Iterator[Iterator[tuple[
     :param ahead: how many changes it may be ahead of the one that was asked for last.
     :returns: its changes, each as the name of the call and the path, as they are done; at its end the iterator ends.
     """
-    ours, theirs = _context.Pipe()
-    process = _context.Process(target=_run, args=(job, args, ahead, theirs))
+    # One pipe each way: a socket would lose what was told last if it was closed with something yet to be heard.
+    (changed, told), (heard, go_on) = _context.Pipe(duplex=False), _context.Pipe(duplex=False)
+    process = _context.Process(target=_run, args=(job, args, ahead, told, heard))
     process.start()
-    theirs.close()
+    told.close()
+    heard.close()
 
     def changes() -> Iterator[tuple[str, str]]:
         while True:
             try:
-                yield ours.recv()
-                ours.send(None)
+                yield changed.recv()
+                with suppress(BrokenPipeError):  # it has ended
+                    go_on.send(None)
             except EOFError:
                 process.join()
                 assert process.exitcode == 0
@@ -90,4 +93,5 @@ def started(job: Job, *args: object, ahead: int = 8) -> Iterator[Iterator[tuple[
     finally:
         process.kill()
         process.join()
-        ours.close()
+        changed.close()
+        go_on.close()
