@@ -33,11 +33,12 @@ check: $(INSTALLED)  ## Format, lint, types and who may import whom
 	@$(VENV)/bin/lint-imports --no-logo
 
 bench: $(INSTALLED)  ## Measure against other clients, side by side
+	@$(PY) -m pip install -qq -c constraints.txt --group bench
 	@$(PY) -m benchmarks $(ARGS)
 
 lock: $(INSTALLED)  ## Resolve constraints.txt again; pins that still fit stay (ARGS=--upgrade renews them)
 	@$(PY) -m pip install -qq -c constraints.txt --group lock
-	@$(VENV)/bin/uv pip compile pyproject.toml --all-extras --group build --group checks --group examples --group lock \
+	@$(VENV)/bin/uv pip compile pyproject.toml --all-extras --group bench --group build --group checks --group examples --group lock \
 		--group tests --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url --quiet \
 		-o constraints.txt $(ARGS)
 

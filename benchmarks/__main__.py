@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import blob
+from benchmarks import blob, sql
 
 if __name__ == "__main__":
-    blob.run(int(sys.argv[1]) if len(sys.argv) > 1 else 3)
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
+    blob.run(rounds)
+    sql.run(rounds)

@@ -6,10 +6,11 @@ import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import xxhash
 
@@ -25,9 +26,11 @@ from airflow_azureml_datastores.transfer.progress import Say, human_count, human
 if TYPE_CHECKING:
     import pyarrow as pa
 
+T = TypeVar("T")
+
 _PART = 128 << 20
 """Bytes after which a part ends; it is on the worker's disk until it is uploaded."""
-_GROUP = 131_072
+_GROUP = 65_536
 """Rows of a Parquet row group: enough for its encodings, little enough to be held."""
 _CHUNK = 1 << 20
 _EVERY_SECONDS = 5.0
@@ -122,9 +125,9 @@ class RowsDelivery:
 
     def _written(self, folder: Path) -> Iterator[Path]:
         """Yield parts on this machine's disk, each once it is whole. The database is read meanwhile."""
-        with self.store.read(self.query) as found:
+        with self.store.read(self.query) as found, _ahead(_full_batches(found.batches)) as batches:
             self.schema = {name: str(kind) for name, kind in zip(found.schema.names, found.schema.types, strict=True)}
-            batches, count, said = _full_batches(found.batches), 0, time.monotonic()
+            count, said = 0, time.monotonic()
             batch = next(batches, None)
             if batch is None and not self.allow_empty:
                 raise NoData(f"{self.source} gives no rows; pass allow_empty=True to accept.")
@@ -170,6 +173,21 @@ def _full_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
             held, rows = [], 0
     if rows:
         yield pa.Table.from_batches(held)
+
+
+@contextmanager
+def _ahead(items: Iterator[T]) -> Iterator[Iterator[T]]:
+    """The same items, the next one being fetched while one is in use."""
+    end = object()
+
+    def fetched() -> Iterator[T]:
+        coming: Future[Any] = pool.submit(next, items, end)
+        while (item := coming.result()) is not end:
+            coming = pool.submit(next, items, end)
+            yield item
+
+    with ThreadPoolExecutor(1, thread_name_prefix="read-rows") as pool:
+        yield fetched()
 
 
 class _Writer:
