@@ -261,6 +261,9 @@ class _Publish:
                 return manifest
             mark = self.mark.begin_commit()
         except DatastoresError:
+            if moves:
+                with suppress(DatastoresError):  # then the next attempt stages it again
+                    self.staging.take_back(self.staging.apart.path)
             self.mark.remove()
             raise
         return self._complete(mark)
@@ -305,9 +308,8 @@ class _Publish:
         if mark.apart:
             self.staging.restore(mark.apart)
         self._stage()
-        return self._copy_in(
-            "merge" if mark.policy == "merge" else "overwrite"
-        )  # with "fail", all that is there is ours
+        policy = "merge" if mark.policy == "merge" else "overwrite"  # with "fail", all that is there is ours
+        return self._copy_in(policy)
 
     def _rename_in(self, apart: str) -> Manifest:
         """Let the folder that was set apart take the place of the one that is there."""

@@ -327,6 +327,21 @@ class TestOthers:
             assert swapping.data() == {"theirs": b"x"}
             swapping.store.delete(f"{swapping.folder}theirs")
 
+    def test_what_was_staged_is_not_staged_again(self, swapping: Rig) -> None:
+        """Though it had been set apart when the publish was refused."""
+
+        def meanwhile(call: str, path: str) -> None:
+            if call == "write" and path.endswith(f"/{SUCCESS}"):
+                fill(swapping.store, {"theirs": b"x"}, swapping.folder)
+
+        source, said = made({"a": b"1"}), list[str]()
+        with pytest.raises(TransferIncomplete):
+            swapping.watched(meanwhile).publish(source, "merge")
+        swapping.publish(source, "merge", say=said.append)
+        assert [line for line in said if "staged: 0 files" in line and "1 unchanged" in line]
+        assert swapping.data() == {"a": b"1", "theirs": b"x"}
+        assert swapping.backstage() == []
+
 
 class TestRenames:
     def test_the_folder_is_renamed_and_nothing_copied(self, renaming: Rig) -> None:
