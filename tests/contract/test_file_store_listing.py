@@ -154,7 +154,7 @@ class TestCrowd:
     def test_every_entry_is_right(self, crowded: FileStore, names: list[str]) -> None:
         infos = list(crowded.list())
         assert {info.size for info in infos} == {1}
-        assert len({info.etag for info in infos}) == len(names)
+        assert all(info.etag for info in infos)
         assert all(crowded.stat(info.path) == info for info in infos[::500])
 
     def test_lazily(self, crowded: FileStore, names: list[str]) -> None:

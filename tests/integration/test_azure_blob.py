@@ -55,7 +55,7 @@ from tests.servers.azurite import BlobService
 from tests.servers.fixtures import Servers
 
 MIB = 1 << 20
-QUICK = Patience(retries=2, backoff=0.01, timeout=10)
+QUICK = Patience(retries=4, backoff=0.01, timeout=30)
 OTHER_KEY = "c2VjcmV0IG9mIGFub3RoZXIgYWNjb3VudCwgbm90IG9mIHRoaXMgb25l"
 
 

@@ -19,7 +19,7 @@ from tests.servers.fault import Answer, CutResponse, Fault, FaultProxy, LoseResp
 from tests.servers.fixtures import Servers
 
 MIB = 1 << 20
-QUICK = Patience(retries=4, backoff=0.01, timeout=10)
+QUICK = Patience(retries=4, backoff=0.01, timeout=30)
 
 BIG = random.Random(1).randbytes(13 * MIB)
 """Two blocks, or three requests to read it."""

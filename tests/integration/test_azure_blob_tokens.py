@@ -21,7 +21,7 @@ from airflow_azureml_datastores.stores.azure_blob import AzureBlob, AzureBlobSto
 from tests.servers.azurite import BlobService, run_azurite
 from tests.servers.fixtures import Servers
 
-QUICK = Patience(retries=1, backoff=0.01, timeout=10)
+QUICK = Patience(retries=4, backoff=0.01, timeout=30)
 
 
 @pytest.fixture(scope="module")
