@@ -27,8 +27,8 @@ _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
 
 
 def check_installed(kind: str, extra: str) -> None:
-    """:raises MissingExtra: DuckDB, or its extension for a kind of database, is not there."""
-    if find_spec("duckdb") is None or find_spec(f"duckdb_extension_{kind}_scanner") is None:
+    """:raises MissingExtra: DuckDB, its extension for a kind of database, or pyarrow is not there."""
+    if not all(map(find_spec, ("duckdb", f"duckdb_extension_{kind}_scanner", "pyarrow"))):
         raise MissingExtra(f"reading from {kind}", extra)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 
@@ -75,7 +74,7 @@ class Staging:
         """Whether no attempt has left a file."""
         return next(self._target.store.list(self._own), None) is None
 
-    def left(self, apart: str) -> Iterator[str]:
+    def left(self, apart: str) -> list[str]:
         """The folders that attempts may have left.
 
         :param apart: where one has set something apart; empty if none has that is known.
@@ -84,7 +83,7 @@ class Staging:
         found = {f"{STAGING}{info.path.split('/')[1]}/" for info in store.list(self._own)}
         if store.features.directories:  # empty ones are not listed
             found |= {self.folder.path, self.journal.path, *([f"{_old(apart)}/"] if apart else [])}
-        yield from sorted(found)
+        return sorted(found)
 
     def _rename(self, source: Place, target: Place) -> None:
         store = self._target.store

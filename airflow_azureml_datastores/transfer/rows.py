@@ -18,7 +18,7 @@ from airflow_azureml_datastores.core.experiment import RowsFormat
 from airflow_azureml_datastores.core.manifest import MANIFEST, Entry, Manifest
 from airflow_azureml_datastores.core.place import Place
 from airflow_azureml_datastores.core.table_store import Query, TableStore
-from airflow_azureml_datastores.errors import MissingExtra, NoData, PathNotFound
+from airflow_azureml_datastores.errors import NoData, PathNotFound
 from airflow_azureml_datastores.transfer.delivery import check_folder
 from airflow_azureml_datastores.transfer.engine import delete_all
 from airflow_azureml_datastores.transfer.progress import Say, human_count, human_number, human_size
@@ -69,10 +69,6 @@ class RowsDelivery:
         :raises InvalidInput: the database refuses the query, or there is a file where the folder should be.
         """
         check_folder(self.target)
-        try:
-            import pyarrow  # noqa: F401
-        except ImportError:
-            raise MissingExtra("taking rows from a database", "postgres") from None
         self.store.check_query(self.query)
 
     def deliver(self) -> tuple[Manifest, bool]:
@@ -116,10 +112,8 @@ class RowsDelivery:
         ):
             uploads: list[Future[Entry]] = []
             for path in self._written(Path(folder)):
-                if uploads:
-                    uploads[
-                        -1
-                    ].result()  # two parts at once, one growing and one on its way, are all the disk has to hold
+                for upload in uploads[-1:]:  # so that the disk holds two at most: one that grows, one on its way
+                    upload.result()
                 uploads.append(pool.submit(self._upload, path))
             return [upload.result() for upload in uploads]
 
