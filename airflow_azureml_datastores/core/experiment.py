@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
 from airflow_azureml_datastores.core.shell import quote_after
+from airflow_azureml_datastores.core.table_store import WriteMode
 from airflow_azureml_datastores.core.template import Templated, flag, is_unrendered
 from airflow_azureml_datastores.errors import InvalidInput, InvalidName
 
@@ -144,6 +145,55 @@ class Output(Templated):
             raise InvalidInput(
                 f"output type {self.type!r} is unknown; choose one of {', '.join(get_args(OutputType))}."
             )
+
+    @staticmethod
+    def table(
+        datastore: str,
+        table: str,
+        mode: WriteMode = "fail",
+        *,
+        keys: Sequence[str] = (),
+        create_if_missing: bool = False,
+    ) -> TableOutput:
+        """A table of a database, to publish the rows of an output to. See :class:`TableOutput`."""
+        return TableOutput(datastore, table, mode, keys, create_if_missing)
+
+
+@dataclass(frozen=True)
+class TableOutput(Templated):
+    """A table of a datastore that is a database, for the rows of Parquet, CSV or Arrow files. Made by
+    :meth:`Output.table`.
+
+    :param datastore: the database.
+    :param table: as ``table`` or ``schema.table``.
+    :param mode: ``fail`` (if the table has rows), ``append``, ``overwrite`` (they are gone afterwards) or ``upsert``
+        (rows of the same keys are replaced, the others stay).
+    :param keys: the columns that tell rows apart, for ``upsert``.
+    :param create_if_missing: make a table that is not there, with types from the data.
+    """
+
+    datastore: str
+    table: str
+    mode: WriteMode = "fail"
+    keys: Sequence[str] = ()
+    create_if_missing: bool = False
+
+    def check(self) -> None:
+        for what in ("datastore", "table"):
+            value = getattr(self, what)
+            if not isinstance(value, str) or not value:
+                raise InvalidInput(f"the {what} of an output that is a table is a name, not {value!r}.")
+        if self.mode not in get_args(WriteMode):
+            raise InvalidInput(f"the mode {self.mode!r} is unknown; choose one of {', '.join(get_args(WriteMode))}.")
+        if isinstance(self.keys, str) or not all(isinstance(key, str) for key in self.keys):
+            raise InvalidInput(f"keys are a list of the names of columns, not {self.keys!r}.")
+        if (self.mode == "upsert") != bool(self.keys):
+            raise InvalidInput(
+                "mode 'upsert' needs keys: the columns that tell rows apart."
+                if self.mode == "upsert"
+                else f"keys belong to mode 'upsert', not to {self.mode!r}."
+            )
+        object.__setattr__(self, "create_if_missing", flag("create_if_missing", self.create_if_missing))
 
 
 @dataclass(frozen=True, slots=True)

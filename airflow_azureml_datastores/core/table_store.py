@@ -11,7 +11,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from airflow_azureml_datastores.core.store import Store
 
@@ -54,6 +54,43 @@ class Rows:
     batches: Iterator[RecordBatch] = field(repr=False)
 
 
+OpenRows = Callable[[], AbstractContextManager[Rows]]
+"""Opens the rows of a load; each attempt opens them anew."""
+
+WriteMode = Literal["fail", "append", "overwrite", "upsert"]
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What rows are to become of a table.
+
+    :param table: as ``table`` or ``schema.table``, without quotes; a part that has a dot in it in double quotes.
+    :param mode: ``fail`` (if the table has rows), ``append``, ``overwrite`` (they are gone afterwards) or ``upsert``
+        (rows of the same keys are replaced, the others stay).
+    :param keys: the columns that tell rows apart, for ``upsert``.
+    :param create_if_missing: make a table that is not there, with types from the data.
+    :param id: the same in every attempt of the same load; it is recorded in the transaction that loads.
+    """
+
+    table: str
+    mode: WriteMode
+    keys: Sequence[str]
+    create_if_missing: bool
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What became of a load.
+
+    :param rows: how many it has brought.
+    :param was_there: whether an earlier attempt had brought them.
+    """
+
+    rows: int
+    was_there: bool
+
+
 class TableStore(Store):
     """An open handle on a database.
 
@@ -81,6 +118,29 @@ class TableStore(Store):
         :param name: as ``table`` or ``schema.table``, without quotes; a part that has a dot in it in double quotes.
         :param columns: only these; none are all.
         :raises InvalidInput: it is no name.
+        """
+
+    @abstractmethod
+    def has_table(self, name: str) -> bool:
+        """Whether there is such a table. :raises InvalidInput: it is no name."""
+
+    @abstractmethod
+    def check_write(self, load: Load, schema: Schema) -> None:
+        """Find out what :meth:`write` would refuse whatever the rows are. Changes nothing, and raises the same."""
+
+    @abstractmethod
+    def write(self, load: Load, rows: OpenRows) -> Loaded:
+        """Bring rows into a table: all of them or none, in one transaction, and once.
+
+        The load's id is recorded in the same transaction, in the table ``azureml_datastores_loads`` of the table's
+        schema, which is made if need be. What is recorded there is not loaded again: an ``append`` ever, others while
+        no other load has come after it.
+
+        :param rows: opened again if the database asks to try again; columns are found by their names.
+        :raises PathNotFound: there is no such table, and not ``create_if_missing``.
+        :raises PathExists: mode ``fail`` and the table has rows.
+        :raises InvalidInput: columns do not fit, or a value does not: it is named with its column and row, counted
+            from 1. Or keys are NULL, or there twice. Nothing has changed.
         """
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_azureml_datastores.core.data_asset import DataAsset
-from airflow_azureml_datastores.core.experiment import IngestMode, Input, RowsInput, as_input
+from airflow_azureml_datastores.core.experiment import IngestMode, Input, RowsInput, TableOutput, as_input
 from airflow_azureml_datastores.core.manifest import MANIFEST, Manifest
 from airflow_azureml_datastores.core.place import Place, open_place
 from airflow_azureml_datastores.core.uri import parse_datastore_uri
@@ -27,6 +27,7 @@ from airflow_azureml_datastores.transfer.cursors import transfer_record
 from airflow_azureml_datastores.transfer.ingest import ingest
 from airflow_azureml_datastores.transfer.publish import Policy, Publishing, check_disjoint, prepare_publish
 from airflow_azureml_datastores.transfer.source import Source, from_manifest, read_manifest
+from airflow_azureml_datastores.transfer.tables import TableLoad, prepare_table_load
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
@@ -120,11 +121,13 @@ def _check_whole(name: str, value: Any, source: Source) -> None:
 class PublishOutputsOperator(WorkspaceOperator):
     """Publish outputs of a run to datastores: each target shows the old state or the new one, never a part.
 
-    A published folder gets a manifest and, last, ``_SUCCESS``. A retry completes what a lost worker began.
+    A published folder gets a manifest and, last, ``_SUCCESS``. A retry completes what a lost worker began. Rows go into
+    a table in one transaction, in which the load is recorded, so that a retry never brings them twice.
 
     :param run: what a ``RunExperimentOperator`` returned.
     :param outputs: name of an output -> ``azureml://`` URI or path of the folder to publish to; for a ``uri_file``
-        output a path without a trailing slash is the file's new name.
+        output a path without a trailing slash is the file's new name. Or ``Output.table(…)``: a table for the rows of
+        its Parquet, CSV or Arrow files.
     :param policy: if there is data at a target: ``fail``, ``overwrite`` (it is gone afterwards) or ``merge`` (files of
         the same name are replaced, the others stay).
     :param assets: name of an output -> the data asset that the published file or folder becomes a version of, once all
@@ -133,7 +136,8 @@ class PublishOutputsOperator(WorkspaceOperator):
     :param workspace_conn_id: id of the workspace's connection.
 
     Returns per output ``uri``, ``files``, ``bytes``, ``manifest`` (URI) and, if it became one, ``asset``
-    (``azureml:<name>:<version>``).
+    (``azureml:<name>:<version>``); of a table ``datastore``, ``table``, ``mode``, ``rows`` and ``unchanged`` (an
+    earlier try had brought them).
     """
 
     template_fields: Sequence[str] = ("run", "outputs", "policy", "assets", "workspace_conn_id")
@@ -142,7 +146,7 @@ class PublishOutputsOperator(WorkspaceOperator):
         self,
         *,
         run: Mapping[str, Any] | XComArg,
-        outputs: Mapping[str, str],
+        outputs: Mapping[str, str | TableOutput],
         policy: Policy = "fail",
         assets: Mapping[str, str | DataAsset] | None = None,
         **kwargs: Any,
@@ -166,9 +170,12 @@ class PublishOutputsOperator(WorkspaceOperator):
                 raise InvalidInput(f"the run has no output {name!r}; its outputs: {', '.join(sorted(produced))}.")
         if not outputs:
             raise InvalidInput(f"no outputs are named to publish; the run's outputs: {', '.join(sorted(produced))}.")
-        assets = assets_to_register(self.assets, "output", outputs)
+        tables = {name: value for name, value in outputs.items() if isinstance(value, TableOutput)}
+        places = {name: value for name, value in outputs.items() if name not in tables}
+        assets = assets_to_register(self.assets, "output", places)
         with self.workspace_hook() as hook:
-            uris = {name: parse_datastore_uri(target_uri(hook, text)) for name, text in outputs.items()}
+            loads = {name: self._prepare_load(hook, name, produced[name], tables[name], context) for name in tables}
+            uris = {name: parse_datastore_uri(target_uri(hook, text)) for name, text in places.items()}
             targets = {name: open_place(hook.open, uri) for name, uri in uris.items()}
             check_disjoint(targets)
             work = {
@@ -177,11 +184,25 @@ class PublishOutputsOperator(WorkspaceOperator):
             }
             for publish, _ in work.values():
                 publish.stage()
-            results = {name: shown(publish()) for name, (publish, shown) in work.items()}
+            results = {name: load.run() for name, load in loads.items()}
+            results |= {name: shown(publish()) for name, (publish, shown) in work.items()}
             for name, asset in assets.items():
                 results[name]["asset"] = register(hook, asset, results[name], produced[name]["manifest"])
                 self.log.info("Output %r is data asset %s.", name, results[name]["asset"])
-            return results
+            return {name: results[name] for name in outputs}
+
+    def _prepare_load(
+        self, hook: WorkspaceHook, name: str, produced: Mapping[str, Any], table: TableOutput, context: Context
+    ) -> TableLoad:
+        """Check the load of one output into a table."""
+        return prepare_table_load(
+            hook.open_tables,
+            from_manifest(hook.open, read_manifest(hook.open, produced["manifest"])),
+            table,
+            publisher=f"{task_name(context)} ({name})",
+            label=f"[publish] {name}",
+            say=self.log.info,
+        )
 
     def _prepare(
         self,

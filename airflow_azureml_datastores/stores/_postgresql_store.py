@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_azureml_datastores.core.credentials import Credential
-from airflow_azureml_datastores.core.table_store import Query, Rows, TableStore
+from airflow_azureml_datastores.core.table_store import Load, Loaded, OpenRows, Query, Rows, Schema, TableStore
 from airflow_azureml_datastores.errors import (
     AccessDenied,
     ContainerNotFound,
@@ -19,9 +19,11 @@ from airflow_azureml_datastores.errors import (
     Unavailable,
 )
 from airflow_azureml_datastores.stores import _duckdb
+from airflow_azureml_datastores.stores._postgresql_loading import PostgreSqlDatabase
 from airflow_azureml_datastores.stores._postgresql_login import PostgreSqlLogin, Server
 from airflow_azureml_datastores.stores._postgresql_types import Column, check_finite
 from airflow_azureml_datastores.stores._sql_text import POSTGRESQL, bind, name_parts, quoted
+from airflow_azureml_datastores.stores._table_loading import check_target, create_records, load_rows
 
 if TYPE_CHECKING:
     import duckdb
@@ -137,6 +139,26 @@ class PostgreSqlStore(TableStore):
             [f"select {calls}", *map(_as_text, settings.values())],
         ).fetchall()
         db.execute("set pg_use_text_protocol = false")
+
+    def has_table(self, name: str) -> bool:
+        with self._database() as db:
+            return db.columns(name_parts(name)) is not None
+
+    def check_write(self, load: Load, schema: Schema) -> None:
+        with self._database() as db:
+            check_target(db, load, schema)
+
+    def write(self, load: Load, rows: OpenRows) -> Loaded:
+        with self._database() as db:
+            create_records(db, load)
+        with rows() as opened, self._database() as db:
+            return load_rows(db, load, opened)
+
+    @contextmanager
+    def _database(self) -> Iterator[PostgreSqlDatabase]:
+        """The database in a transaction."""
+        with self._connected(self._login.parameters()) as connection, connection.transaction():
+            yield PostgreSqlDatabase(connection)
 
     @contextmanager
     def _connected(self, parameters: Mapping[str, str]) -> Iterator[psycopg.Connection[Any]]:

@@ -119,7 +119,7 @@ class RowsDelivery:
 
     def _written(self, folder: Path) -> Iterator[Path]:
         """Yield parts on this machine's disk, each once it is whole. The database is read meanwhile."""
-        with self.store.read(self.query) as found, _ahead(_full_batches(found.batches)) as batches:
+        with self.store.read(self.query) as found, ahead(_full_batches(found.batches)) as batches:
             self.schema = {name: str(kind) for name, kind in zip(found.schema.names, found.schema.types, strict=True)}
             count, said = 0, time.monotonic()
             batch = next(batches, None)
@@ -170,7 +170,7 @@ def _full_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
 
 
 @contextmanager
-def _ahead(items: Iterator[T]) -> Iterator[Iterator[T]]:
+def ahead(items: Iterator[T]) -> Iterator[Iterator[T]]:
     """The same items, the next one being fetched while one is in use."""
     end = object()
 

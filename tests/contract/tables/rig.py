@@ -25,6 +25,10 @@ class TableRig(Protocol):
     """The datastore type (a key of ``stores.LOCATIONS``) that this rig stands for."""
     values: ClassVar[Sequence[tuple[str, str, Any]]]
     """Expressions of the database's dialect, the Arrow type they come as, and the value."""
+    stored: ClassVar[Sequence[tuple[str, str, Any]]]
+    """Types of columns, the Arrow type of data that is brought there, and a value; it comes back as it is."""
+    misfits: ClassVar[Sequence[tuple[str, str, Any, str]]]
+    """Types of columns, the Arrow type of data, a value that does not fit, and what the message says of it."""
     integers: ClassVar[str]
     """A query of the whole numbers from 1 to ``{}``, as ``n``."""
     password: str

@@ -54,6 +54,59 @@ class PostgreSqlRig:
         ("b'101'", "string", "101"),
     ]  # fmt: skip
 
+    stored: ClassVar[Sequence[tuple[str, str, Any]]] = [
+        ("bool", "bool", True),
+        ("bool", "int8", 1),
+        ("bool", "string", "false"),
+        ("int2", "int64", -32768),
+        ("int4", "int32", 2147483647),
+        ("int4", "string", "17"),
+        ("int8", "uint32", 4294967295),
+        ("float4", "double", 1.5),
+        ("float8", "double", 0.1),
+        ("float8", "double", float("-inf")),
+        ("float8", "int64", 1 << 53),
+        ("numeric(38, 10)", "decimal128(38, 10)", Decimal("-1" + "0" * 27 + ".0000000001")),
+        ("numeric(38, 0)", "decimal128(38, 0)", Decimal("9" * 38)),
+        ("numeric(38, 38)", "decimal128(38, 38)", Decimal("0." + "0" * 37 + "1")),
+        ("numeric(12, 2)", "double", 0.01),
+        ("numeric(12, 2)", "decimal128(38, 10)", Decimal("1.50")),
+        ("numeric", "decimal128(38, 10)", Decimal("1.5")),
+        ("text", "string", ""),
+        ("text", "string", "Übergröße 𝒳 👩‍👩‍👧 '\"\\ \t\n\\N"),
+        ("text", "string", "ä" * 100_000),
+        ("varchar(3)", "string", "ä𝒳x"),
+        ("char(4)", "string", "ab"),
+        ("bytea", "binary", b"\x00\xff'\\"),
+        ("date", "date32", date(1, 1, 1)),
+        ("date", "string", "2026-11-26"),
+        ("time", "time64[us]", time(23, 59, 59, 999999)),
+        ("time", "string", "10:00:00.5"),
+        ("timestamp", "timestamp[us]", datetime(1969, 12, 31, 23, 59, 59, 999999)),  # noqa: DTZ001
+        ("timestamp", "string", "2026-11-26 10:00:00.000001"),
+        ("timestamptz", "timestamp[us, tz=Europe/Berlin]", datetime(2026, 3, 29, 1, tzinfo=UTC)),
+        ("timestamptz", "string", "2026-03-29T03:00:00+02:00"),
+        ("uuid", "string", "6ecd8c99-4036-403d-bf84-cf8400f67836"),
+        ("jsonb", "string", '{"a": [1, null]}'),
+        ("json", "string", '{"a":1, "a":2}'),
+        ("int4[]", "string", "{1,NULL,3}"),
+        ("interval", "string", "1 day 02:00:00"),
+        ("inet", "string", "127.0.0.1/32"),
+    ]  # fmt: skip
+    misfits: ClassVar[Sequence[tuple[str, str, Any, str]]] = [
+        ("int2", "int64", 32768, "32768 is no smallint"),
+        ("int4", "double", 1.5, "1.5 is no integer"),
+        ("int4", "string", "x", "'x' is no integer"),
+        ("bool", "int8", 2, "2 is no boolean"),
+        ("float4", "double", 1e300, "1e\\+300 is no real"),
+        ("numeric(5, 2)", "decimal128(38, 10)", Decimal("1000"), "is no numeric\\(5,2\\)"),
+        ("numeric(5, 2)", "decimal128(38, 10)", Decimal("0.001"), "is no numeric\\(5,2\\)"),
+        ("numeric(5, 2)", "double", float("nan"), "nan is no numeric\\(5,2\\)"),
+        ("varchar(3)", "string", "äöüß", "'äöüß' is longer than the 3 characters"),
+        ("text", "string", "a\0b", "has a NUL character"),
+        ("date", "string", "2026-02-30", "'2026-02-30' is no date"),
+    ]  # fmt: skip
+
     def __init__(self, request: pytest.FixtureRequest) -> None:
         url = make_url(request.getfixturevalue("servers").postgres)
         host = url.host or str(url.query["host"])
