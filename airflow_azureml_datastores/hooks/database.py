@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from types import TracebackType
 from typing import Any, ClassVar, Self
+from uuid import uuid4
 
 from airflow.sdk import BaseHook
 
-from airflow_azureml_datastores.core.table_store import Query, Rows, TableStore
+from airflow_azureml_datastores.core.table_store import Load, Loaded, Query, Rows, TableStore, WriteMode
 from airflow_azureml_datastores.errors import DatastoresError, InvalidInput
 from airflow_azureml_datastores.hooks.workspace import WorkspaceHook
+
+_BATCH = 65_536
+"""Rows."""
 
 
 class DatabaseHook(BaseHook):
@@ -65,6 +69,36 @@ class DatabaseHook(BaseHook):
         :param columns: only these; none are all.
         """
         return self.store.read(self.store.table(name, columns))
+
+    def load(
+        self,
+        table: str,
+        rows: Any,
+        mode: WriteMode = "fail",
+        *,
+        keys: Sequence[str] = (),
+        create_if_missing: bool = False,
+        load_id: str | None = None,
+    ) -> Loaded:
+        """Bring rows into a table: all of them or none, in one transaction.
+
+        :param table: as ``table`` or ``schema.table``.
+        :param rows: a ``pyarrow.Table``.
+        :param mode: ``fail`` (if the table has rows), ``append``, ``overwrite`` or ``upsert``.
+        :param keys: the columns that tell rows apart, for ``upsert``.
+        :param create_if_missing: make a table that is not there, with types from the data.
+        :param load_id: names this load, so that it is done once however often it is tried; None is always another one.
+        :raises PathNotFound: there is no such table, and not ``create_if_missing``.
+        :raises PathExists: mode ``fail`` and the table has rows.
+        :raises InvalidInput: columns or a value do not fit; nothing has changed.
+        """
+        load = Load(table, mode, tuple(keys), create_if_missing, load_id or f"hook-{uuid4()}")
+
+        @contextmanager
+        def opened() -> Iterator[Rows]:
+            yield Rows(rows.schema, iter(rows.to_batches(max_chunksize=_BATCH)))
+
+        return self.store.write(load, opened)
 
     def test_connection(self) -> tuple[bool, str]:
         """Find out whether the database is there and lets its credential in, and tell a person."""

@@ -174,7 +174,7 @@ def _csv_types(source: Source) -> dict[str, Any]:
 def _are(values: pa.Array, type_: pa.DataType, pc: Any, pa: Any) -> bool:
     if type_ == pa.bool_() and not pc.all(pc.match_substring_regex(values, "^(?i:true|false)$")).as_py():
         return False
-    if type_ == pa.int64() and pc.any(pc.match_substring_regex(values, r"^[+-]?0\d")).as_py():
+    if type_ in (pa.int64(), pa.float64()) and pc.any(pc.match_substring_regex(values, r"^[+-]?0\d")).as_py():
         return False  # 007 is a name
     try:
         pc.cast(values, type_)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from airflow.sdk import DAG
 
-from airflow_azureml_datastores import Input
+from airflow_azureml_datastores import Input, Output
 from airflow_azureml_datastores.errors import InvalidInput, Unsupported
 from airflow_azureml_datastores.hooks import AzureBlobHook, AzurePostgreSqlHook, DatabaseHook, WorkspaceHook
 from airflow_azureml_datastores.operators import (
     CopyDatastoreOperator,
     IngestToExperimentOperator,
     ListDatastoresOperator,
+    PublishOutputsOperator,
     RegisterDatastoreOperator,
     RunExperimentOperator,
 )
@@ -76,6 +78,74 @@ def test_from_the_registration_to_the_experiment(rig: PostgreSqlRig, orders: str
         assert written == "[{'id': 2, 'day': datetime.date(2026, 11, 22), 'note': \"it's ü\"}]\n"
     assert rig.password not in done.log
     assert PASSWORD not in done.log
+
+
+def test_results_back_into_a_table(rig: PostgreSqlRig, crm: None, registered: None) -> None:
+    """A try that is lost after it has loaded is no second load."""
+
+    class Interrupted(PublishOutputsOperator):
+        def execute(self, context: Any) -> dict[str, Any]:
+            result = super().execute(context)
+            if context["ti"].try_number == 1:
+                raise ConnectionError("the worker is lost")
+            return result
+
+    command = (
+        'python -c "import pyarrow as pa, pyarrow.parquet as pq; '
+        "pq.write_table(pa.table({'id': [1, 2], 'score': [0.5, None]}), '${{outputs.scores}}/a.parquet'); "
+        "print('text', file=open('${{outputs.notes}}/a.txt', 'w'))\""
+    )
+    with rig.schema() as schema:
+        rig.execute(f"create table {schema}.scores (id int primary key, score float8)")
+        rig.execute(f"insert into {schema}.scores values (2, 7), (3, 7)")
+
+        def publish(outputs: dict[str, Any], **kwargs: Any) -> Any:
+            defaults = {"workspace_conn_id": WORKSPACE, "retry_delay": timedelta(0)}
+            with DAG("scores", schedule=None, default_args=defaults) as dag:
+                run = RunExperimentOperator(
+                    task_id="run", experiment="churn", command=command, outputs={"scores": None, "notes": None}
+                )
+                Interrupted(task_id="publish", run=run.output, outputs=outputs, retries=1, **kwargs)
+            return run_dag(dag)
+
+        table = Output.table("{{ 'crm' }}", f"{schema}.scores", "upsert", keys=["id"])
+        done = publish({"scores": table, "notes": "azureml://datastores/workspacefilestore/paths/notes/"})
+        assert (done.tasks["publish"].state, done.tasks["publish"].tries) == ("success", 2), done.log
+        assert done["publish"]["scores"] == {
+            "datastore": "crm",
+            "table": f"{schema}.scores",
+            "mode": "upsert",
+            "rows": 2,
+            "unchanged": True,
+        }
+        assert done["publish"]["notes"]["files"] == 1
+        with AzurePostgreSqlHook("crm", WORKSPACE) as hook, hook.table(f"{schema}.scores") as rows:
+            found = [row for batch in rows.batches for row in batch.to_pylist()]
+        assert sorted(found, key=lambda row: row["id"]) == [
+            {"id": 1, "score": 0.5},
+            {"id": 2, "score": None},
+            {"id": 3, "score": 7.0},
+        ]
+        refused = publish({"notes": table})
+        assert "a.txt is no file of rows: a table takes .parquet, .csv" in refused.log
+        refused = publish({"scores": table}, assets={"scores": "scores"})
+        assert "assets names the output 'scores', but the outputs are: none" in refused.log
+        for log in (done.log, refused.log):
+            assert rig.password not in log
+            assert PASSWORD not in log
+
+
+def test_rows_of_a_hook(rig: PostgreSqlRig, crm: None, registered: None) -> None:
+    import pyarrow as pa
+
+    rows = pa.table({"id": [1, 2]})
+    with rig.schema() as schema, DatabaseHook("crm", WORKSPACE) as hook:
+        assert hook.load(f"{schema}.t", rows, create_if_missing=True, load_id="a").rows == 2
+        assert hook.load(f"{schema}.t", rows, load_id="a").was_there
+        assert not hook.load(f"{schema}.t", rows, "append").was_there
+        assert not hook.load(f"{schema}.t", rows, "append").was_there
+        with hook.query(f"select count(*) as n from {schema}.t") as found:
+            assert next(found.batches).to_pylist() == [{"n": 6}]
 
 
 @pytest.fixture

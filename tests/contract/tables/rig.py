@@ -13,6 +13,8 @@ from typing import Any, ClassVar, Protocol
 
 import pytest
 
+from airflow_azureml_datastores.core.credentials import Credential
+from airflow_azureml_datastores.core.datastore import Location
 from airflow_azureml_datastores.core.table_store import TableStore
 
 
@@ -38,6 +40,11 @@ class TableRig(Protocol):
 
     def open(self, **changes: Any) -> TableStore:
         """The database, with changes to its location's fields."""
+        ...
+
+    @property
+    def door(self) -> tuple[Location, Credential]:
+        """What it is opened with, so that another process can open the same."""
         ...
 
     def schema(self) -> AbstractContextManager[str]:

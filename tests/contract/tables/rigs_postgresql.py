@@ -14,7 +14,8 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from airflow_azureml_datastores.core.credentials import Login
+from airflow_azureml_datastores.core.credentials import Credential, Login
+from airflow_azureml_datastores.core.datastore import Location
 from airflow_azureml_datastores.core.table_store import TableStore
 from airflow_azureml_datastores.stores.postgresql import AzurePostgreSql
 
@@ -126,6 +127,10 @@ class PostgreSqlRig:
 
     def open(self, **changes: Any) -> TableStore:
         return replace(self._location, **changes).open(self._login)
+
+    @property
+    def door(self) -> tuple[Location, Credential]:
+        return self._location, self._login
 
     def execute(self, sql: str, *values: Any) -> None:
         with psycopg.connect(psycopg.conninfo.make_conninfo("", **self._conninfo), autocommit=True) as connection:
