@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from airflow_azureml_datastores.stores.adls_gen2 import AzureDataLakeGen2
     from airflow_azureml_datastores.stores.azure_blob import AzureBlob
     from airflow_azureml_datastores.stores.azure_file import AzureFile
+    from airflow_azureml_datastores.stores.azure_sql import AzureSqlDatabase
     from airflow_azureml_datastores.stores.dbfs import Dbfs
     from airflow_azureml_datastores.stores.local_directory import LocalDirectory
+    from airflow_azureml_datastores.stores.mysql import AzureMySql
     from airflow_azureml_datastores.stores.one_lake import OneLake
     from airflow_azureml_datastores.stores.postgresql import AzurePostgreSql
 
@@ -30,7 +32,9 @@ _PUBLIC = {
     "AzureBlob": "stores.azure_blob",
     "AzureDataLakeGen2": "stores.adls_gen2",
     "AzureFile": "stores.azure_file",
+    "AzureMySql": "stores.mysql",
     "AzurePostgreSql": "stores.postgresql",
+    "AzureSqlDatabase": "stores.azure_sql",
     "Dbfs": "stores.dbfs",
     "LocalDirectory": "stores.local_directory",
     "OneLake": "stores.one_lake",
@@ -40,7 +44,9 @@ __all__ = [
     "AzureBlob",
     "AzureDataLakeGen2",
     "AzureFile",
+    "AzureMySql",
     "AzurePostgreSql",
+    "AzureSqlDatabase",
     "DataAsset",
     "Datastore",
     "Dbfs",

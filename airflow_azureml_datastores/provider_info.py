@@ -46,11 +46,20 @@ def get_provider_info() -> dict[str, Any]:
                 ],
             }
         ],
-        "sensors": [{"integration-name": _INTEGRATION, "python-modules": [f"{_PACKAGE}.sensors.new_data"]}],
+        "sensors": [
+            {
+                "integration-name": _INTEGRATION,
+                "python-modules": [f"{_PACKAGE}.sensors.new_data", f"{_PACKAGE}.sensors.new_rows"],
+            }
+        ],
         "triggers": [
             {
                 "integration-name": _INTEGRATION,
-                "python-modules": [f"{_PACKAGE}.triggers.new_data", f"{_PACKAGE}.triggers.job"],
+                "python-modules": [
+                    f"{_PACKAGE}.triggers.new_data",
+                    f"{_PACKAGE}.triggers.new_rows",
+                    f"{_PACKAGE}.triggers.job",
+                ],
             }
         ],
         "extra-links": [f"{_PACKAGE}.links.StudioLink"],

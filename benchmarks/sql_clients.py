@@ -83,7 +83,7 @@ def pandas(host: str, query: str, folder: Path) -> Iterator[None]:
 CLIENTS = {"ours": ours, "connectorx": connectorx, "ADBC": adbc, "pandas read_sql": pandas}
 
 
-def _cpu() -> float:
+def cpu() -> float:
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
 
@@ -91,7 +91,7 @@ def _cpu() -> float:
 if __name__ == "__main__":
     client = CLIENTS[sys.argv[1]](sys.argv[2], sys.argv[3], Path(sys.argv[4]))
     next(client)
-    wall, cpu = time.perf_counter(), _cpu()
+    wall, used = time.perf_counter(), cpu()
     for _ in client:
         pass
-    print("seconds", time.perf_counter() - wall, _cpu() - cpu)
+    print("seconds", time.perf_counter() - wall, cpu() - used)

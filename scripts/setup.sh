@@ -66,5 +66,5 @@ fi
 rm -f "$venv"/installed-*
 "$venv/bin/python" -m pip install -qq -c constraints.txt pip
 "$venv/bin/python" -m pip install -qq -c constraints.txt --build-constraint constraints.txt \
-    --group build --group checks --group examples --group tests -e '.[databricks,jobs,mount,postgres]'
+    --group build --group checks --group examples --group tests -e '.[databricks,jobs,mount,mssql,mysql,postgres]'
 touch "$stamp"

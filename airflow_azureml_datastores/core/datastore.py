@@ -17,7 +17,7 @@ from airflow_azureml_datastores.errors import InvalidName, Unsupported
 # ARM's rule for a datastore's name (Microsoft.MachineLearningServices/workspaces/datastores).
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9\-_]{0,254}")
 
-Service = Literal["blob", "dfs", "file", "databricks", "postgresql"]
+Service = Literal["blob", "dfs", "file", "databricks", "postgresql", "mssql", "mysql"]
 """A service that credentials are for, each with an address of its own."""
 
 RETIRED = {
@@ -105,7 +105,7 @@ def open_files(location: Location, credential: Credential) -> FileStore:
     if location.holds != "files":
         raise Unsupported(
             f"{location.url} is a database: it has tables, no files. Take rows from it with "
-            f"Input.query(datastore, sql) or Input.table(datastore, name)."
+            f"Input.query(datastore, sql) or Input.table(datastore, name); NewRowsSensor waits for new ones."
         )
     store = location.open(credential)
     assert isinstance(store, FileStore)

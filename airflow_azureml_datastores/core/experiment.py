@@ -8,16 +8,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
+from airflow_azureml_datastores.core.rows_input import RowsFormat, RowsInput, is_rows_batch
 from airflow_azureml_datastores.core.shell import quote_after
 from airflow_azureml_datastores.core.table_store import WriteMode
 from airflow_azureml_datastores.core.template import Templated, flag, is_unrendered
+from airflow_azureml_datastores.core.watermark import Overlap
 from airflow_azureml_datastores.errors import InvalidInput, InvalidName
 
 IngestMode = Literal["copy", "direct"]
 InputMode = Literal["download", "ro_mount", "rw_mount", "direct"]
 OutputMode = Literal["upload", "rw_mount", "direct"]
 OutputType = Literal["uri_folder", "uri_file"]
-RowsFormat = Literal["parquet", "csv"]
 
 # Azure ML's rules: experiment names as workspaces accept them, bindings as in a command job's YAML schema.
 _EXPERIMENT = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_\-]{0,254}")
@@ -64,9 +65,15 @@ class Input(Templated):
         *,
         format: RowsFormat = "parquet",
         allow_empty: bool = False,
+        watermark: str | None = None,
+        overlap: Overlap = 0,
+        keys: Sequence[str] = (),
+        initial: Any = None,
+        consumer: str | None = None,
     ) -> RowsInput:
-        """Rows of a database: what a query gives, as files. See :class:`RowsInput`."""
-        return RowsInput(datastore, sql, None, parameters, (), format, allow_empty)
+        """Rows of a database: what a query gives, or what is new in that, as files. See :class:`RowsInput`."""
+        new = (watermark, overlap, keys, initial, consumer)
+        return RowsInput(datastore, sql, None, parameters, (), format, allow_empty, *new)
 
     @staticmethod
     def table(
@@ -76,48 +83,15 @@ class Input(Templated):
         *,
         format: RowsFormat = "parquet",
         allow_empty: bool = False,
+        watermark: str | None = None,
+        overlap: Overlap = 0,
+        keys: Sequence[str] = (),
+        initial: Any = None,
+        consumer: str | None = None,
     ) -> RowsInput:
-        """Rows of a database: a whole table, as files. See :class:`RowsInput`."""
-        return RowsInput(datastore, None, table, (), columns, format, allow_empty)
-
-
-@dataclass(frozen=True)
-class RowsInput(Templated):
-    """Rows of a datastore that is a database. An ingest makes files of them. Made by :meth:`Input.query` and
-    :meth:`Input.table`.
-
-    :param datastore: the database.
-    :param sql: a SELECT in its dialect; ``?`` or ``:name`` stand for values.
-    :param table: a table in place of that, as ``table`` or ``schema.table``.
-    :param parameters: the values: a sequence for ``?``, a mapping for ``:name``. They never become a part of the text.
-    :param columns: only these of the table; none are all.
-    :param format: of the files: ``parquet`` or ``csv``.
-    :param allow_empty: whether no rows are acceptable.
-    """
-
-    datastore: str
-    sql: str | None = None
-    table: str | None = None
-    parameters: Sequence[Any] | Mapping[str, Any] = ()
-    columns: Sequence[str] = ()
-    format: RowsFormat = "parquet"
-    allow_empty: bool = False
-
-    def check(self) -> None:
-        given = [text for text in (self.sql, self.table) if text is not None]
-        if len(given) != 1 or not isinstance(given[0], str) or not given[0].strip():
-            raise InvalidInput("rows are those of one query (sql) or of one table; give one of the two, as a text.")
-        if not isinstance(self.datastore, str) or not self.datastore:
-            raise InvalidInput("rows need the name of the datastore that they are in.")
-        if isinstance(self.parameters, str | bytes) or not isinstance(self.parameters, Sequence | Mapping):
-            raise InvalidInput(
-                f"a query's parameters are a sequence for '?', or a mapping for ':name', not {self.parameters!r}."
-            )
-        if self.format not in get_args(RowsFormat):
-            raise InvalidInput(
-                f"the format {self.format!r} is unknown; choose one of {', '.join(get_args(RowsFormat))}."
-            )
-        object.__setattr__(self, "allow_empty", flag("allow_empty", self.allow_empty))
+        """Rows of a database: a whole table, or what is new in it, as files. See :class:`RowsInput`."""
+        new = (watermark, overlap, keys, initial, consumer)
+        return RowsInput(datastore, None, table, (), columns, format, allow_empty, *new)
 
 
 @dataclass(frozen=True)
@@ -312,7 +286,7 @@ def as_input(value: Any, name: str = "") -> Input | Mapping[str, Any]:
         return _ingested(value, name)
     if isinstance(value, Mapping) and "path" in value:
         return as_input(_from_fields(value), name)
-    if isinstance(value, RowsInput):
+    if isinstance(value, RowsInput) or is_rows_batch(value):
         raise InvalidInput(
             f"the input {name!r} is rows of a database, which only an ingest takes: ingest it, and give what that "
             f"returned."

@@ -121,6 +121,32 @@ class TableStore(Store):
         """
 
     @abstractmethod
+    def between(
+        self, query: Query, column: str, low: Any = None, high: Any = None, *, only: Sequence[str] = ()
+    ) -> Query:
+        """The rows of a query whose column, which is not NULL there, is above ``low`` and not above ``high``.
+
+        :param low: None is no bound, as is a ``high`` of None. Both are values, never a part of the text.
+        :param only: only these columns; none are all.
+        :raises InvalidName: a name of a column cannot be one.
+        """
+
+    @abstractmethod
+    def newest(self, query: Query, column: str) -> Query:
+        """The greatest value of a query's column, in one row and in the column's own type; no row if there is none.
+
+        :raises InvalidName: the name of the column cannot be one.
+        """
+
+    @abstractmethod
+    def count(self, query: Query) -> Query:
+        """How many rows a query gives, as one row of one column."""
+
+    @abstractmethod
+    def none(self, query: Query) -> Query:
+        """The columns of a query, without any rows."""
+
+    @abstractmethod
     def has_table(self, name: str) -> bool:
         """Whether there is such a table. :raises InvalidInput: it is no name."""
 

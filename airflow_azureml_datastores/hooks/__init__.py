@@ -1,6 +1,11 @@
 """Hooks: the only place that reads Airflow connections."""
 
-from airflow_azureml_datastores.hooks.database import AzurePostgreSqlHook, DatabaseHook
+from airflow_azureml_datastores.hooks.database import (
+    AzureMySqlHook,
+    AzurePostgreSqlHook,
+    AzureSqlDatabaseHook,
+    DatabaseHook,
+)
 from airflow_azureml_datastores.hooks.datastore import (
     AzureBlobHook,
     AzureDataLakeGen2Hook,
@@ -16,7 +21,9 @@ __all__ = [
     "AzureBlobHook",
     "AzureDataLakeGen2Hook",
     "AzureFileHook",
+    "AzureMySqlHook",
     "AzurePostgreSqlHook",
+    "AzureSqlDatabaseHook",
     "DatabaseHook",
     "DatastoreHook",
     "DbfsHook",

@@ -16,7 +16,7 @@ from airflow_azureml_datastores.hooks._ways import Access
 
 STORAGE: tuple[Service, ...] = ("blob", "dfs", "file")
 DATABRICKS: tuple[Service, ...] = ("databricks",)
-DATABASES: tuple[Service, ...] = ("postgresql",)
+DATABASES: tuple[Service, ...] = ("postgresql", "mssql", "mysql")
 ALL = STORAGE + DATABRICKS + DATABASES
 
 
@@ -343,19 +343,22 @@ _DATABRICKS = ConnectionType(
     bound=True,
 )
 
-_POSTGRES = ConnectionType(
-    "postgres",
-    "Postgres",
-    (
+
+def _database(conn_type: str, title: str, service: Service) -> ConnectionType:
+    """The connections of a database's own provider: a login, or else an identity."""
+    ways = (
         _GENERIC_ASKED_IDENTITY,
         Way("an access token", _ways.access_token, {"access_token": Field("access_token")}),
         _login(_LOGIN, _PASSWORD),
         _GENERIC_IDENTITY,
-    ),
-    (_HOST,),
-    endpoint_of=("postgresql",),
-    services=("postgresql",),
-)
+    )
+    return ConnectionType(conn_type, title, ways, (_HOST,), endpoint_of=(service,), services=(service,))
+
+
+_POSTGRES = _database("postgres", "Postgres", "postgresql")
+_MYSQL = _database("mysql", "MySQL", "mysql")
+_MSSQL = _database("mssql", "Microsoft SQL Server", "mssql")
+_ODBC = _database("odbc", "ODBC", "mssql")
 
 SUBSCRIPTION = Field("subscription_id", "Subscription ID", also="subscriptionId")
 RESOURCE_GROUP = Field("resource_group", "Resource group")
@@ -364,5 +367,8 @@ RESOURCE_MANAGER = Field("host", "Resource Manager URL")
 
 CONNECTION_TYPES: Mapping[str, ConnectionType] = {
     found.conn_type: found
-    for found in (_WASB, _ADLS, _GEN1, _FILE_SHARE, _AZURE, _GENERIC, _WORKSPACE, _DATABRICKS, _POSTGRES)
+    for found in (
+        *(_WASB, _ADLS, _GEN1, _FILE_SHARE, _AZURE, _GENERIC, _WORKSPACE, _DATABRICKS),
+        *(_POSTGRES, _MYSQL, _MSSQL, _ODBC),
+    )
 }

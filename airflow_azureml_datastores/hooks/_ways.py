@@ -239,8 +239,8 @@ def endpoint_from(parameter: str, text: str, service: Service) -> str | None:
 
     :raises InvalidField: no http or https URL, or one with a user, query or fragment.
     """
-    if service == "postgresql":
-        if re.search(r"://|[\s@,;?#]", text):
+    if service in ("postgresql", "mysql", "mssql"):
+        if re.search(r"://|[\s@;?#{}\\]" if service == "mssql" else r"://|[\s@,;?#]", text):
             raise InvalidField(parameter, "is no host, or host:port, of a database server")
         return text
     if "://" not in text:

@@ -48,6 +48,8 @@ SUGGESTED: Mapping[Service, str] = {
     "file": "azure_fileshare",
     "databricks": "databricks",
     "postgresql": "postgres",
+    "mssql": "mssql",
+    "mysql": "mysql",
 }
 """The type of connection that is at hand for a service."""
 

@@ -122,7 +122,19 @@ class DatabaseHook(BaseHook):
         self.close()
 
 
+class AzureMySqlHook(DatabaseHook):
+    """The rows of a datastore of type ``AzureMySql``."""
+
+    datastore_type = "AzureMySql"
+
+
 class AzurePostgreSqlHook(DatabaseHook):
     """The rows of a datastore of type ``AzurePostgreSql``."""
 
     datastore_type = "AzurePostgreSql"
+
+
+class AzureSqlDatabaseHook(DatabaseHook):
+    """The rows of a datastore of type ``AzureSqlDatabase``."""
+
+    datastore_type = "AzureSqlDatabase"

@@ -53,6 +53,7 @@ class WorkspaceHook(BaseHook):
         self._connections: dict[str, Any] = {}
         self._records: dict[str | None, Datastore] = {}
         self._opened: dict[str, tuple[Datastore, Place]] = {}
+        self._tables: dict[str, tuple[Datastore, TableStore]] = {}
         self._closing = ExitStack()
         self._mask: Mask = mask_secret
 
@@ -226,15 +227,20 @@ class WorkspaceHook(BaseHook):
         :raises Unsupported: it holds files.
         :raises InvalidConnection: its credential's connection is missing, or does not fit.
         """
-        record = self.get(datastore)
+        if datastore not in self._records:
+            self._records[datastore] = self.get(datastore)
+        record = self._records[datastore]
         if record.location.holds != "tables" and not isinstance(record.location, UnknownLocation):
             raise Unsupported(
                 f"datastore {record.name!r} is of type {record.type} and holds files, no tables: name a path in it."
             )
-        location, credential = self._door(record)
-        store = self._closing.enter_context(location.open(credential))
-        assert isinstance(store, TableStore)
-        return store
+        opened = self._tables.get(record.name)
+        if opened is None or not _same_door(opened[0], record):
+            location, credential = self._door(record)
+            store = self._closing.enter_context(location.open(credential))
+            assert isinstance(store, TableStore)
+            opened = self._tables[record.name] = record, store
+        return opened[1]
 
     async def aload(self, datastores: Iterable[str | None]) -> None:
         """Look up these datastores as they are now, and get the connections that opening them takes, so that a
@@ -273,6 +279,7 @@ class WorkspaceHook(BaseHook):
         """Close every datastore that this hook has opened."""
         self._records.clear()
         self._opened.clear()
+        self._tables.clear()
         self._closing.close()
         if "workspace" in self.__dict__:
             self.workspace.close()

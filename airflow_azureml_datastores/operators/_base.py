@@ -75,6 +75,20 @@ def task_name(context: Context) -> str:
     return f"{ti.dag_id}/{ti.run_id}/{ti.task_id}{index}"
 
 
+def consumer_of(context: Context, named: str | None, *parts: str) -> str:
+    """Who takes new rows: whom the user named, or else the task.
+
+    :param parts: what follows the task's name.
+    :raises InvalidInput: the task is mapped and nobody is named, though each of its instances may take something else.
+    """
+    ti = context["ti"]
+    if named is None and ti.map_index is not None and ti.map_index >= 0:
+        raise InvalidInput(
+            f"task {ti.task_id!r} is mapped, so new rows need consumer=, a name of its own for each of what is mapped."
+        )
+    return named or ".".join((ti.dag_id, ti.task_id, *parts))
+
+
 def experiment_run(experiment: str, run: str | None, context: Context, *, ingested: str | None = None) -> ExperimentRun:
     """The run of an experiment that belongs to the DAG run, unless it is named; a mapped task has one per map index.
 

@@ -9,13 +9,20 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_azureml_datastores.core.data_asset import DataAsset
-from airflow_azureml_datastores.core.experiment import IngestMode, Input, RowsInput, TableOutput, as_input
+from airflow_azureml_datastores.core.experiment import IngestMode, Input, TableOutput, as_input, unique_slug
 from airflow_azureml_datastores.core.manifest import MANIFEST, Manifest
 from airflow_azureml_datastores.core.place import Place, open_place
+from airflow_azureml_datastores.core.rows_input import RowsInput
 from airflow_azureml_datastores.core.uri import parse_datastore_uri
 from airflow_azureml_datastores.errors import AlreadyTaken, InvalidInput
 from airflow_azureml_datastores.hooks.workspace import WorkspaceHook
-from airflow_azureml_datastores.operators._base import WorkspaceOperator, experiment_run, mapping, task_name
+from airflow_azureml_datastores.operators._base import (
+    WorkspaceOperator,
+    consumer_of,
+    experiment_run,
+    mapping,
+    task_name,
+)
 from airflow_azureml_datastores.operators._data_assets import (
     assets_to_register,
     check_fits,
@@ -39,13 +46,13 @@ class IngestToExperimentOperator(WorkspaceOperator):
     With mode ``copy`` each input becomes a snapshot in the run's folder on the default datastore
     (``experiments/<experiment>/<run>/inputs/<name>/``); with ``direct`` it stays where it is, pinned by etag. Either
     way a manifest lists exactly what was taken. A retry goes on where the last try stopped and ends the same; the
-    cursor of a sensor's consumer moves only when all inputs have arrived. If other runs of the consumer were
-    faster with all of its files, the task is skipped.
+    cursor of a consumer moves only when all inputs have arrived. If other runs of the consumer were faster with all
+    of its files or rows, the task is skipped.
 
     :param experiment: the experiment's name.
     :param inputs: name -> ``azureml://`` URI, a data asset (``azureml:<name>:<version>`` or ``…@latest``), a path or
         glob in the default datastore, an ``Input``, rows of a database (``Input.query``, ``Input.table``), or what a
-        ``NewDataSensor`` returned.
+        ``NewDataSensor`` or a ``NewRowsSensor`` returned.
     :param mode: ``copy`` or ``direct``, for inputs that name none.
     :param run: name of the run; None derives it from the DAG run and a mapped task's index.
     :param assets: name of an input -> the data asset that it becomes a version of, once all inputs have arrived: its
@@ -55,7 +62,7 @@ class IngestToExperimentOperator(WorkspaceOperator):
 
     Returns ``experiment``, ``run`` and ``inputs``: per input ``uri``, ``type``, ``files``, ``bytes``, ``manifest``
     (URI), ``mode``, ``source``, ``unchanged`` and, if it became one, ``asset`` (``azureml:<name>:<version>``); of a
-    database also ``rows``.
+    database also ``rows`` and, if it was what is new, ``watermark``.
     """
 
     template_fields: Sequence[str] = ("experiment", "inputs", "mode", "run", "assets", "workspace_conn_id")
@@ -79,7 +86,7 @@ class IngestToExperimentOperator(WorkspaceOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         run = experiment_run(self.experiment, self.run, context)
-        inputs = mapping("inputs", self.inputs)
+        inputs = {name: _consumed(name, value, context) for name, value in mapping("inputs", self.inputs).items()}
         assets = assets_to_register(self.assets, "input", inputs)
 
         def check(name: str, mode: IngestMode, source: Source) -> None:
@@ -100,6 +107,7 @@ class IngestToExperimentOperator(WorkspaceOperator):
                     named={name: named for name, (_, named) in sources.items() if named is not None},
                     check=check,
                     open_tables=hook.open_tables,
+                    batch=unique_slug(context["ti"].run_id, task_name(context)),
                 )
             except AlreadyTaken as taken:
                 raise AirflowSkipException(str(taken)) from taken
@@ -107,6 +115,13 @@ class IngestToExperimentOperator(WorkspaceOperator):
                 results[name]["asset"] = register(hook, asset, results[name])
                 self.log.info("Input %r is data asset %s.", name, results[name]["asset"])
         return {"experiment": run.experiment, "run": run.run, "inputs": results}
+
+
+def _consumed(name: str, value: Any, context: Context) -> Any:
+    """An input; if it is new rows and names no consumer, it is this task that takes them."""
+    if not isinstance(value, RowsInput) or value.watermark is None:
+        return value
+    return replace(value, consumer=consumer_of(context, value.consumer, name))
 
 
 def _check_whole(name: str, value: Any, source: Source) -> None:

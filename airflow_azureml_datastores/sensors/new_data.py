@@ -7,14 +7,15 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.configuration import conf
-from airflow.sdk import BaseSensorOperator, PokeReturnValue
+from airflow.sdk import PokeReturnValue
 
 from airflow_azureml_datastores.core.duration import seconds
 from airflow_azureml_datastores.core.experiment import Input, unique_slug
 from airflow_azureml_datastores.core.template import whole_number
 from airflow_azureml_datastores.hooks.workspace import WorkspaceHook
-from airflow_azureml_datastores.operators._base import RendersValues, task_name
+from airflow_azureml_datastores.operators._base import task_name
 from airflow_azureml_datastores.operators._data_assets import named_source
+from airflow_azureml_datastores.sensors._base import WorkspaceSensor
 from airflow_azureml_datastores.transfer.ingest import input_uri
 from airflow_azureml_datastores.transfer.watch import Watch
 from airflow_azureml_datastores.triggers.new_data import NewDataTrigger
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class NewDataSensor(RendersValues, BaseSensorOperator):
+class NewDataSensor(WorkspaceSensor):
     """Wait until there are new or changed files, and return them as a batch.
 
     New is what no other run of the same consumer has taken. The batch is taken, and the cursor moved, by the
@@ -68,15 +69,13 @@ class NewDataSensor(RendersValues, BaseSensorOperator):
         workspace_conn_id: str = WorkspaceHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(deferrable=deferrable, workspace_conn_id=workspace_conn_id, **kwargs)
         self.path = path
         self.datastore = datastore
         self.min_files = min_files
         self.stable_for = stable_for
         self.done_marker = done_marker
         self.consumer = consumer
-        self.deferrable = deferrable
-        self.workspace_conn_id = workspace_conn_id
 
     def poke(self, context: Context) -> PokeReturnValue:
         with WorkspaceHook(self.workspace_conn_id) as hook:
@@ -87,29 +86,9 @@ class NewDataSensor(RendersValues, BaseSensorOperator):
                 return PokeReturnValue(is_done=False)
             return PokeReturnValue(is_done=True, xcom_value=watch.record(hook.open, files))
 
-    def execute(self, context: Context) -> Any:
-        if not self.deferrable:
-            return super().execute(context)
-        return self.resume(context)
-
-    def resume(self, context: Context, event: Any = None, *, deadline: float | None = None) -> Any:
-        """Look again; wait in the triggerer, until the deadline, if it is not time yet.
-
-        :param deadline: seconds since the epoch; None is the sensor's timeout from now (``dag.test`` hands on the event
-            alone).
-        """
-        found = self.poke(context)
-        if not found.is_done:
-            deadline = deadline or datetime.now(UTC).timestamp() + self.timeout
-            with WorkspaceHook(self.workspace_conn_id) as hook:
-                watch, asset = self._watch(hook, context)
-            self.defer(
-                trigger=NewDataTrigger(self.workspace_conn_id, watch, self.poke_interval, asset),
-                method_name="resume",
-                kwargs={"deadline": deadline},
-                timeout=timedelta(seconds=max(deadline - datetime.now(UTC).timestamp(), 0)),
-            )
-        return found.xcom_value
+    def trigger(self, hook: WorkspaceHook, context: Context) -> NewDataTrigger:
+        watch, asset = self._watch(hook, context)
+        return NewDataTrigger(self.workspace_conn_id, watch, self.poke_interval, asset)
 
     def _watch(self, hook: WorkspaceHook, context: Context) -> tuple[Watch, str | None]:
         """What to look for, and the data asset that its place was given as."""

@@ -16,6 +16,8 @@ LOCATIONS: dict[str, str] = {
     "AzureFile": "azure_file:AzureFile",
     "OneLake": "one_lake:OneLake",
     "DBFS": "dbfs:Dbfs",
+    "AzureSqlDatabase": "azure_sql:AzureSqlDatabase",
+    "AzureMySql": "mysql:AzureMySql",
     "AzurePostgreSql": "postgresql:AzurePostgreSql",
     "LocalDirectory": "local_directory:LocalDirectory",
 }

@@ -59,7 +59,7 @@ class PostgreSqlDatabase(Database):
     def type_for(self, type_: pa.DataType, *, key: bool) -> str:
         return _type_for(type_)
 
-    def stage(self, columns: Sequence[TableColumn]) -> str:
+    def stage(self, table: str, columns: Sequence[TableColumn]) -> str:
         defined = ", ".join(f"{quoted(column.name)} {_type_for(column.type)}" for column in columns)
         self.fetch(f"drop table if exists pg_temp.{_STAGE}")
         self.fetch(f"create temporary table {_STAGE} ({defined}) on commit drop")

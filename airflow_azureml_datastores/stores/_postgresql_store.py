@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_azureml_datastores.core.credentials import Credential
-from airflow_azureml_datastores.core.table_store import Load, Loaded, OpenRows, Query, Rows, Schema, TableStore
+from airflow_azureml_datastores.core.table_store import Load, Loaded, OpenRows, Query, Rows, Schema
 from airflow_azureml_datastores.errors import (
     AccessDenied,
     ContainerNotFound,
@@ -19,8 +19,10 @@ from airflow_azureml_datastores.errors import (
     Unavailable,
 )
 from airflow_azureml_datastores.stores import _duckdb
+from airflow_azureml_datastores.stores._database_login import Server
+from airflow_azureml_datastores.stores._narrowed_tables import NarrowedTables, without_end
 from airflow_azureml_datastores.stores._postgresql_loading import PostgreSqlDatabase
-from airflow_azureml_datastores.stores._postgresql_login import PostgreSqlLogin, Server
+from airflow_azureml_datastores.stores._postgresql_login import PostgreSqlLogin
 from airflow_azureml_datastores.stores._postgresql_types import Column, check_finite
 from airflow_azureml_datastores.stores._sql_text import POSTGRESQL, bind, name_parts, quoted
 from airflow_azureml_datastores.stores._table_loading import check_target, create_records, load_rows
@@ -37,11 +39,13 @@ _SETTING = "azureml_datastores.p"
 """Values of a query are settings of the session, as a COPY takes no parameters."""
 
 
-class PostgreSqlStore(TableStore):
+class PostgreSqlStore(NarrowedTables):
     """A PostgreSQL database, open.
 
     :raises InvalidConnection: the credential is of no use for it.
     """
+
+    _grammar = POSTGRESQL
 
     def __init__(self, server: Server, credential: Credential) -> None:
         try:
@@ -76,7 +80,7 @@ class PostgreSqlStore(TableStore):
         terms = [_term(n, type_, value) for n, (type_, value) in enumerate(zip(types, values, strict=True))]
         bound, _ = bind(query, POSTGRESQL, terms.__getitem__)
         chosen = ", ".join(f"{column.term()} as {quoted(column.name)}" for column in columns)
-        text = f"select {chosen} from (\n{_without_end(bound)}\n) as q"
+        text = f"select {chosen} from (\n{without_end(bound)}\n) as q"
         with self._translated(parameters), _duckdb.attached("postgres", parameters) as db:
             db.execute("begin")
             self._set(db, {f"{_SETTING}{n}": value for n, value in enumerate(values) if value is not None})
@@ -104,7 +108,7 @@ class PostgreSqlStore(TableStore):
 
         with self._connected(parameters) as connection:
             link = connection.pgconn
-            prepared = link.prepare(b"", _without_end(sql).encode())
+            prepared = link.prepare(b"", without_end(sql).encode())
             if prepared.status != pq.ExecStatus.COMMAND_OK:
                 said = _duckdb.told(InvalidInput(prepared.get_error_message("UTF8")), parameters)
                 raise _class_of(said)(f"{self.url} refuses the query: {said}")
@@ -219,7 +223,3 @@ def _as_text(value: Any) -> str:
     if "\0" in text:
         raise InvalidInput("the value of a parameter has a NUL character in it, which PostgreSQL cannot hold.")
     return text
-
-
-def _without_end(sql: str) -> str:
-    return sql.rstrip().rstrip(";")

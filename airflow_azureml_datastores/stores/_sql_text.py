@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from airflow_azureml_datastores.core.table_store import Query
@@ -20,6 +20,22 @@ POSTGRESQL = re.compile(
     re.DOTALL | re.VERBOSE,
 )
 """The tokens of PostgreSQL that matter: https://www.postgresql.org/docs/current/sql-syntax-lexical.html"""
+
+T_SQL = re.compile(
+    rf"""(?P<skip>{_STRINGS}|{_NAMES}|\[(?:[^\]]|\]\])*\]|{_COMMENTS}|::|\?\?)
+    |(?P<mark>\?)|(?<![\w:@]):(?P<name>[A-Za-z_]\w*)""",
+    re.DOTALL | re.VERBOSE,
+)
+"""Those of Transact-SQL: https://learn.microsoft.com/sql/t-sql/language-elements/language-elements-transact-sql"""
+_ESCAPED = r"'(?:[^'\\]|''|\\.)*'"
+_ESCAPED_TOO = _ESCAPED.replace("'", '"')
+
+MYSQL = re.compile(
+    rf"""(?P<skip>{_ESCAPED}|{_ESCAPED_TOO}|`(?:[^`]|``)*`|\#[^\n]*|--(?=\s|$)[^\n]*|/\*(?:[^*]|\*(?!/))*\*/|:=|\?\?)
+    |(?P<mark>\?)|(?<![\w:]):(?P<name>[A-Za-z_]\w*)""",
+    re.DOTALL | re.VERBOSE,
+)
+"""Those of MySQL: https://dev.mysql.com/doc/refman/8.4/en/language-structure.html"""
 
 _PART = re.compile(r'"(?:[^"]|"")+"|[^."]+')
 
@@ -55,6 +71,33 @@ def bind(query: Query, grammar: re.Pattern[str], placeholder: Callable[[int], st
     if len(order) != len(given):
         raise InvalidInput(f"the query has {len(order)} '?' for {len(given)} parameters.")
     return text, list(given)
+
+
+def in_order(query: Query, grammar: re.Pattern[str], more: Sequence[Any] = ()) -> tuple[str, list[Any]]:
+    """The same statement with ``?`` for each of its values, so that others can follow; and all values in their order.
+
+    :param more: the values that follow.
+    :raises InvalidInput: values are missing or left over.
+    """
+    given = query.parameters
+    if not given:
+        if not more:
+            return query.sql, []
+    elif not isinstance(given, Mapping):
+        return query.sql, [*given, *more]
+    else:
+        bind(query, grammar, lambda n: "?")  # raises
+    values: list[Any] = []
+
+    def replace(found: re.Match[str]) -> str:
+        if isinstance(given, Mapping) and given and found["name"] is not None:
+            values.append(given[found["name"]])
+            return "?"
+        # What is a question mark there has to be two where a question mark is a value's place.
+        return found[0] * 2 if found[0] in ("?", "??") else found[0]
+
+    text = grammar.sub(replace, query.sql)
+    return text, [*values, *more]
 
 
 def name_parts(name: str) -> list[str]:

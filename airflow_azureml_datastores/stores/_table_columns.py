@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, NoReturn
 
 from airflow_azureml_datastores.core.table_store import Load
@@ -39,6 +40,7 @@ class TableColumn:
     :param required: whether rows have to give a value, as there is no default.
     :param writable: whether rows can give a value at all.
     :param checks: what else its values may not be.
+    :param finer: the type in place of ``type`` for times that come in nanoseconds, if it takes more than microseconds.
     """
 
     name: str
@@ -48,6 +50,7 @@ class TableColumn:
     required: bool = False
     writable: bool = True
     checks: tuple[Check, ...] = ()
+    finer: pa.DataType | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +68,9 @@ def match(columns: Sequence[TableColumn], schema: pa.Schema, load: Load) -> list
         not in the data.
     """
     table = f"table {load.table}"
-    found = [Match(name, _named(name, columns, table)) for name in schema.names]
+    found = [Match(name, _for(schema.field(name).type, _named(name, columns, table))) for name in schema.names]
     for pair in found:
-        others = [other.source for other in found if other.column is pair.column]
+        others = [other.source for other in found if other.column.name == pair.column.name]
         if len(others) > 1:
             raise InvalidInput(
                 f"the columns {' and '.join(map(repr, others))} of the data are the same one in {table}."
@@ -86,6 +89,14 @@ def match(columns: Sequence[TableColumn], schema: pa.Schema, load: Load) -> list
     if not keys <= given:
         raise InvalidInput(f"the data has no column {', '.join(map(repr, sorted(keys - given)))}, which is a key.")
     return [Match(p.source, replace(p.column, nullable=False)) if p.column.name in keys else p for p in found]
+
+
+def _for(given: pa.DataType, column: TableColumn) -> TableColumn:
+    import pyarrow as pa
+
+    if column.finer is not None and (pa.types.is_timestamp(given) or pa.types.is_time(given)) and given.unit == "ns":
+        return replace(column, type=column.finer)
+    return column
 
 
 def _named(name: str, columns: Sequence[TableColumn], table: str) -> TableColumn:
@@ -260,3 +271,66 @@ def has_nul() -> Check:
         return pc.fill_null(pc.match_substring(array, "\0"), False)
 
     return Check("has a NUL character in it, which the database cannot hold", found)
+
+
+def longer_than_utf16(count: int) -> Check:
+    """Texts that are too long where a character outside of the BMP counts as two."""
+
+    def found(array: pa.Array) -> pa.BooleanArray:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        if not pc.any(pc.greater(pc.binary_length(array), count)).as_py():
+            return pa.array([False] * len(array))
+        return pa.array([v is not None and len(v.encode("utf-16-le")) > 2 * count for v in array.to_pylist()])
+
+    return Check(f"is longer than the {count} characters that the column takes", found)
+
+
+def not_in_code_page(codec: str, length: int) -> Check:
+    """Texts that would lose characters in a column of a code page, or are too long in it.
+
+    :param length: bytes; -1 is any.
+    """
+
+    def fits(text: str | None) -> bool:
+        try:
+            return text is None or not 0 <= length < len(text.encode(codec))
+        except UnicodeEncodeError:
+            return False
+
+    def found(array: pa.Array) -> pa.BooleanArray:
+        import pyarrow as pa
+
+        return pa.array([not fits(text) for text in array.to_pylist()], pa.bool_())
+
+    limit = "" if length < 0 else f" in {length} bytes"
+    return Check(f"cannot be held{limit} by the column, whose code page is {codec.removeprefix('cp')}", found)
+
+
+def outside_of(low: datetime, high: datetime) -> Check:
+    """Times that a type has no value for."""
+
+    def found(array: pa.Array) -> pa.BooleanArray:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        ends = pa.scalar(low, array.type), pa.scalar(high, array.type)
+        return pc.fill_null(pc.or_(pc.less(array, ends[0]), pc.greater(array, ends[1])), False)
+
+    return Check(f"is outside of {low} to {high}", found)
+
+
+def finer_than_100_ns() -> Check:
+    """Times with more digits than seven of a second's fraction."""
+
+    def found(array: pa.Array) -> pa.BooleanArray:
+        import numpy as np
+        import pyarrow as pa
+
+        if array.type.unit != "ns":
+            return pa.array([False] * len(array), pa.bool_())
+        counted = array.view(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+        return pa.array(np.mod(counted, 100) != 0)
+
+    return Check("has more than seven digits of a second's fraction", found)

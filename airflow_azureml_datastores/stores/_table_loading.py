@@ -51,9 +51,16 @@ class Database(ABC):
     def type_for(self, type_: pa.DataType, *, key: bool) -> str:
         """The column type that holds all values of an Arrow type. :raises InvalidInput: there is none."""
 
+    def text(self, length: int) -> str:
+        """The type of texts of so many characters."""
+        return f"varchar({length})"
+
     @abstractmethod
-    def stage(self, columns: Sequence[TableColumn]) -> str:
-        """Make a table of this connection alone for rows. Returns its quoted name."""
+    def stage(self, table: str, columns: Sequence[TableColumn]) -> str:
+        """Make a table of this connection alone for rows of another table's columns. Returns its quoted name.
+
+        :param table: the other table's quoted name.
+        """
 
     @abstractmethod
     def bring(self, table: str, columns: Sequence[TableColumn], batches: Iterator[pa.RecordBatch]) -> None:
@@ -70,9 +77,12 @@ class Database(ABC):
         """A column of the staged rows ``s``, as the table takes it."""
         return f"s.{self.quoted(column.name)}"
 
-    def update(self, table: str, stage: str, sets: str, same: str) -> str:
-        """The statement that changes rows ``t`` of the table by staged ones ``s``."""
-        return f"update {table} as t set {sets} from {stage} as s where {same}"
+    def update(self, table: str, stage: str, columns: Sequence[TableColumn], same: str) -> str:
+        """The statement that changes columns in rows ``t`` of the table to those of staged ones ``s``."""
+        return f"update {table} as t set {self.sets(columns)} from {stage} as s where {same}"
+
+    def sets(self, columns: Sequence[TableColumn], of: str = "") -> str:
+        return ", ".join(f"{of}{self.quoted(column.name)} = {self.staged(column)}" for column in columns)
 
     def lock_rows(self, table: str) -> None:
         """Let nobody else change the table's rows before this transaction ends; others may read."""
@@ -134,7 +144,7 @@ def load_rows(db: Database, load: Load, rows: Rows) -> Loaded:
     counted = _Fitted(rows, matches)
     columns = [found.column for found in matches]
     if load.mode == "upsert" or db.needs_stage(columns):
-        stage = db.stage(columns)
+        stage = db.stage(table, columns)
         db.bring(stage, columns, iter(counted))
         if load.mode == "upsert":
             _upsert(db, load, table, stage, columns)
@@ -162,8 +172,8 @@ def create_records(db: Database, load: Load) -> None:
         return
     db.create(
         record,
-        "load_id varchar(200) not null primary key, table_name varchar(255) not null, sequence bigint not null, "
-        "row_count bigint not null, unique (table_name, sequence)",
+        f"load_id {db.text(200)} not null primary key, table_name {db.text(255)} not null, "
+        f"sequence bigint not null, row_count bigint not null, unique (table_name, sequence)",
     )
 
 
@@ -190,7 +200,7 @@ def _definitions(db: Database, load: Load, schema: pa.Schema) -> str:
     if missing:
         raise InvalidInput(f"the data has no column {', '.join(map(repr, sorted(missing)))}, which is a key.")
     columns = [
-        f"{db.quoted(f.name)} {db.type_for(f.type, key=(key := f.name in load.keys))}{' not null' if key else ''}"
+        f"{db.quoted(f.name)} {db.type_for(f.type, key=(key := f.name in load.keys))}{' not' if key else ''} null"
         for f in schema
     ]
     keys = [f"primary key ({', '.join(map(db.quoted, load.keys))})"] if load.keys else []
@@ -251,8 +261,7 @@ def _upsert(db: Database, load: Load, table: str, stage: str, columns: Sequence[
     others = [column for column in columns if column not in keys]
     db.lock_rows(table)
     if others:
-        sets = ", ".join(f"{db.quoted(column.name)} = {db.staged(column)}" for column in others)
-        db.fetch(db.update(table, stage, sets, same))
+        db.fetch(db.update(table, stage, others, same))
     _insert(db, table, stage, columns, f" where not exists (select 1 from {table} as t{db.hold} where {same})")
 
 

@@ -14,6 +14,7 @@ from airflow_azureml_datastores.core.cursor import Cursor
 from airflow_azureml_datastores.core.datastore import BUILT_IN
 from airflow_azureml_datastores.core.experiment import unique_slug
 from airflow_azureml_datastores.core.place import OpenDatastore, Place
+from airflow_azureml_datastores.core.row_cursor import RowCursor
 from airflow_azureml_datastores.errors import Changed, PathExists, PathNotFound
 
 T = TypeVar("T")
@@ -63,12 +64,40 @@ class CursorFile:
         return ours
 
     def _load(self) -> tuple[Cursor, str | None]:
+        found = _read(self._place)
+        return (Cursor(), None) if found is None else (Cursor.from_json(found[0], self._place.uri), found[1])
+
+
+class RowCursorFile:
+    """The cursor of one consumer of rows."""
+
+    def __init__(self, open_datastore: OpenDatastore, consumer: str) -> None:
+        self._place = state_place(open_datastore, f"cursors/{unique_slug(consumer)}.rows.json")
+
+    def load(self) -> tuple[RowCursor, str | None]:
+        """The cursor as it is now, empty if the consumer has taken nothing yet, and its version."""
+        return _again_if_others_move_it(self._load)
+
+    def move(self, version: str | None, cursor: RowCursor) -> bool:
+        """Put another cursor in the place of the one of this version, durably. False if it is not there any more."""
         try:
-            etag = self._place.store.stat(self._place.path).etag
-            data = b"".join(self._place.store.read(self._place.path, if_match=etag))
-        except PathNotFound:
-            return Cursor(), None
-        return Cursor.from_json(data, self._place.uri), etag
+            self._place.write(cursor.to_json(), create=version is None, if_match=version)
+        except (Changed, PathExists):
+            return self.load()[0] == cursor  # of a write that was sent twice, the second is the one that is answered
+        return True
+
+    def _load(self) -> tuple[RowCursor, str | None]:
+        found = _read(self._place)
+        return (RowCursor(), None) if found is None else (RowCursor.from_json(found[0], self._place.uri), found[1])
+
+
+def _read(place: Place) -> tuple[bytes, str] | None:
+    """A record and its version; None if it is not there. :raises Changed: somebody writes it."""
+    try:
+        etag = place.store.stat(place.path).etag
+        return b"".join(place.store.read(place.path, if_match=etag)), etag
+    except PathNotFound:
+        return None
 
 
 def _again_if_others_move_it(do: Callable[[], T]) -> T:

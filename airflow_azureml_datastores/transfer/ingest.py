@@ -11,20 +11,20 @@ from airflow_azureml_datastores.core.experiment import (
     ExperimentRun,
     IngestMode,
     Input,
-    RowsInput,
     as_input,
     check_binding_names,
 )
 from airflow_azureml_datastores.core.glob import is_glob
 from airflow_azureml_datastores.core.manifest import MANIFEST, Entry, Manifest
 from airflow_azureml_datastores.core.place import OpenDatastore, Place
-from airflow_azureml_datastores.core.table_store import OpenTables, Query, TableStore
+from airflow_azureml_datastores.core.rows_input import RowsInput, is_rows_batch
+from airflow_azureml_datastores.core.table_store import OpenTables, TableStore
 from airflow_azureml_datastores.core.uri import SCHEME, DatastoreUri, parse_datastore_uri, quote_path
 from airflow_azureml_datastores.errors import AlreadyTaken, InvalidInput, NoData, PathNotFound
 from airflow_azureml_datastores.transfer.cursors import CursorFile
 from airflow_azureml_datastores.transfer.delivery import Delivery
 from airflow_azureml_datastores.transfer.progress import Say, human_count, human_size
-from airflow_azureml_datastores.transfer.rows import RowsDelivery
+from airflow_azureml_datastores.transfer.row_inputs import check_consumers, check_none_taken, prepare_rows, rows_result
 from airflow_azureml_datastores.transfer.source import Source, find_source, from_manifest, newest, read_manifest
 
 Check = Callable[[str, IngestMode, Source], None]
@@ -84,31 +84,36 @@ def ingest(
     named: Mapping[str, str] | None = None,
     check: Check = lambda name, mode, source: None,
     open_tables: OpenTables = _no_tables,
+    batch: str = "",
 ) -> dict[str, dict[str, Any]]:
     """Bring inputs into a run. Interrupted at any point and called again, it goes on and ends the same.
 
-    :param inputs: name -> URI, path, :class:`Input`, :class:`RowsInput`, or what a sensor returned.
+    :param inputs: name -> URI, path, :class:`Input`, :class:`RowsInput` (with a consumer, if only new rows are wanted),
+        or what a sensor returned.
     :param say: takes progress lines.
     :param default_mode: the mode of inputs that name none.
     :param named: name -> the data asset or job's output that the input was given as, for the records.
     :param check: looks at the files of each input that was found, before anything moves.
     :param open_tables: opens the databases that rows are taken from.
+    :param batch: names the run that takes new rows, the same in every try.
     :returns: per input ``uri``, ``type`` (``uri_folder`` or ``uri_file``), ``files``, ``bytes``, ``manifest`` (URI),
         ``mode``, ``source`` (as ``named``, or the URI), ``unchanged`` (files that were there already) and, if
-        it is rows of a database, ``rows``.
+        it is rows of a database, ``rows``; if these are the new ones, ``watermark`` (``column``, ``type``, ``low``,
+        which is below them, and ``high``, the greatest that was taken).
     :raises InvalidInput: an input is malformed, or source and target overlap.
     :raises NoData: a source is empty.
-    :raises AlreadyTaken: other runs of the same consumer have taken all files of a batch.
+    :raises AlreadyTaken: other runs of the same consumer have taken all files, or rows, of a batch.
     """
     if not inputs:
         raise InvalidInput("no inputs are given: name at least one.")
     check_binding_names("input", inputs)
     works: list[_Ingest] = []
     tables = {
-        name: _prepare_rows(open_datastore, open_tables, run, name, value, say)
+        name: prepare_rows(open_datastore, open_tables, run, name, value, batch, say)
         for name, value in inputs.items()
-        if isinstance(value, RowsInput)
+        if isinstance(value, RowsInput) or is_rows_batch(value)
     }
+    check_consumers(tables)
     try:
         for name, value in inputs.items():
             if name in tables:
@@ -123,49 +128,16 @@ def ingest(
         for rows in tables.values():
             rows.check()
         delivered = [(work, work.entries()) for work in works]
-        taken = {name: _rows_result(rows) for name, rows in tables.items()}
+        arrived = {name: rows.deliver() for name, rows in tables.items()}
         kept = [(work, _take(open_datastore, work, entries)) for work, entries in delivered]
-    except AlreadyTaken:
+        # Rows go last, as they are not given back: the next batch may have begun where they end.
+        taken = {name: rows_result(rows, arrived[name]) for name, rows in tables.items()}
+    except AlreadyTaken as error:
+        check_none_taken(tables, error)
         _give_back(open_datastore, works)
         raise
     results = {work.name: _result(work, work.seal(entries)) for work, entries in kept} | taken
     return {name: results[name] for name in inputs}
-
-
-def _prepare_rows(
-    open_datastore: OpenDatastore, open_tables: OpenTables, run: ExperimentRun, name: str, given: RowsInput, say: Say
-) -> RowsDelivery:
-    store = open_tables(given.datastore)
-    query = (
-        Query(given.sql, given.parameters) if given.sql is not None else store.table(given.table or "", given.columns)
-    )
-    what = f"table {given.table}" if given.table else "a query"
-    return RowsDelivery(
-        store,
-        query,
-        f"{what} of datastore {given.datastore!r}",
-        open_datastore(None).at(run.input_folder(name)),
-        given.format,
-        given.allow_empty,
-        label=f"[ingest] {run.experiment}/{run.run}  {name}",
-        say=say,
-        origin={"experiment": run.experiment, "run": run.run, "input": name},
-    )
-
-
-def _rows_result(delivery: RowsDelivery) -> dict[str, Any]:
-    manifest, was_there = delivery.deliver()
-    return {
-        "uri": manifest.target,
-        "type": "uri_folder",
-        "files": manifest.files,
-        "bytes": manifest.size,
-        "manifest": delivery.target.at(MANIFEST).uri,
-        "mode": "copy",
-        "source": manifest.source,
-        "unchanged": manifest.files if was_there else 0,
-        "rows": delivery.rows,
-    }
 
 
 def _prepare(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import xxhash
 
-from airflow_azureml_datastores.core.experiment import RowsFormat
 from airflow_azureml_datastores.core.manifest import MANIFEST, Entry, Manifest
 from airflow_azureml_datastores.core.place import Place
+from airflow_azureml_datastores.core.rows_input import RowsFormat
 from airflow_azureml_datastores.core.table_store import Query, TableStore
 from airflow_azureml_datastores.errors import NoData, PathNotFound
 from airflow_azureml_datastores.transfer.delivery import check_folder
@@ -49,6 +49,9 @@ class RowsDelivery:
     :param label: begins every progress line.
     :param origin: who delivers; goes into the manifest, as do ``rows``, ``schema`` (name -> Arrow type) and ``query``
         (its digest).
+    :param batch: which of several batches of the same query's rows it is.
+    :param pick: leaves out rows that do not belong to it, called with each of the tables in their order.
+    :param fresh: to be taken anew, whatever is there.
     """
 
     store: TableStore
@@ -60,6 +63,9 @@ class RowsDelivery:
     label: str
     say: Say
     origin: dict[str, str] = field(default_factory=dict)
+    batch: str = ""
+    pick: Callable[[pa.Table], pa.Table] = field(default=lambda table: table)
+    fresh: bool = False
     rows: int = field(default=0, init=False)
     schema: dict[str, str] = field(default_factory=dict, init=False)
 
@@ -78,13 +84,14 @@ class RowsDelivery:
         """
         record = self.target.at(MANIFEST)
         there = {path: info.version for path, info in self.target.list() if info.path != record.path}
-        if (done := self._finished(record)) is not None and all(e.is_at(there.get(e.path)) for e in done.entries):
+        done = None if self.fresh else self._finished(record)
+        if done is not None and all(entry.is_at(there.get(entry.path)) for entry in done.entries):
             self.rows = int(done.origin["rows"])
             self.say(f"{self.label}  is there already: {human_count(self.rows, 'row')}.")
             return done, True
         store = self.target.store
         delete_all(store, [record.path, *(self.target.at(path).path for path in there)])
-        begun = time.monotonic()
+        begun, self.rows = time.monotonic(), 0
         entries = self._parts()
         found = {"rows": str(self.rows), "schema": json.dumps(self.schema, ensure_ascii=False)}
         origin = {**self.origin, "query": self._digest, **found}
@@ -94,14 +101,26 @@ class RowsDelivery:
         self.say(f"[ingest] done: {moved} in {time.monotonic() - begun:.1f} s; manifest {record.uri}")
         return manifest, False
 
+    def discard(self) -> None:
+        """Remove what was delivered, if it is this batch."""
+        record = self.target.at(MANIFEST)
+        done = self._found(record)
+        if done is not None and done.origin.get("batch") == self.batch:
+            delete_all(self.target.store, [record.path, *(self.target.at(entry.path).path for entry in done.entries)])
+
     @property
     def _digest(self) -> str:
-        return f"{self.query.digest} as {self.format}"
+        return f"{self.query.digest} as {self.format}" + (f" for {self.batch}" if self.batch else "")
+
+    def _found(self, record: Place) -> Manifest | None:
+        try:
+            return Manifest.from_json(record.read(), record.uri)
+        except PathNotFound:
+            return None
 
     def _finished(self, record: Place) -> Manifest | None:
-        try:
-            manifest = Manifest.from_json(record.read(), record.uri)
-        except PathNotFound:
+        manifest = self._found(record)
+        if manifest is None:
             return None
         return manifest if manifest.origin.get("query") == self._digest else None
 
@@ -119,7 +138,7 @@ class RowsDelivery:
 
     def _written(self, folder: Path) -> Iterator[Path]:
         """Yield parts on this machine's disk, each once it is whole. The database is read meanwhile."""
-        with self.store.read(self.query) as found, ahead(_full_batches(found.batches)) as batches:
+        with self.store.read(self.query) as found, ahead(self._picked(found.batches)) as batches:
             self.schema = {name: str(kind) for name, kind in zip(found.schema.names, found.schema.types, strict=True)}
             count, said = 0, time.monotonic()
             batch = next(batches, None)
@@ -137,6 +156,9 @@ class RowsDelivery:
                             self.say(f"{self.label}  {human_number(self.rows)} rows")
                 count += 1
                 yield path
+
+    def _picked(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
+        return (table for table in map(self.pick, _full_batches(batches)) if table.num_rows)
 
     def _upload(self, path: Path) -> Entry:
         size, digest = path.stat().st_size, xxhash.xxh3_128()

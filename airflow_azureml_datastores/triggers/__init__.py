@@ -2,5 +2,6 @@
 
 from airflow_azureml_datastores.triggers.job import JobTrigger
 from airflow_azureml_datastores.triggers.new_data import NewDataTrigger
+from airflow_azureml_datastores.triggers.new_rows import NewRowsTrigger
 
-__all__ = ["JobTrigger", "NewDataTrigger"]
+__all__ = ["JobTrigger", "NewDataTrigger", "NewRowsTrigger"]

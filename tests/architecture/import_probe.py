@@ -24,6 +24,7 @@ HEAVY = (
     "pandas",
     "psycopg",
     "pyarrow",
+    "pymysql",
     "pyodbc",
     "sqlalchemy",
 )

@@ -111,7 +111,14 @@ def _crm(request: pytest.FixtureRequest) -> Service:
     return Service({"host": str(url.query["host"]), "login": url.username, "password": "any password"})
 
 
-OWN_SERVICES: dict[str, ServiceName] = {"databricks": "databricks", "postgres": "postgresql"}
+def _shop(request: pytest.FixtureRequest) -> Service:
+    """The server has no certificate."""
+    url = make_url(request.getfixturevalue("shop"))
+    at = {"host": url.host, "port": url.port or 3306, "login": url.username, "password": url.password}
+    return Service(at, {'"contoso-shop"': '"contoso-shop", enforce_ssl=False'})
+
+
+OWN_SERVICES: dict[str, ServiceName] = {"databricks": "databricks", "mysql": "mysql", "postgres": "postgresql"}
 """Types whose connections are for nothing else."""
 
 SERVICES: dict[str, Callable[[pytest.FixtureRequest], Service]] = {
@@ -121,6 +128,7 @@ SERVICES: dict[str, Callable[[pytest.FixtureRequest], Service]] = {
     "$FABRIC_SECRET": _fabric,
     "$DATABRICKS_TOKEN": _databricks,
     "$CRM_PASSWORD": _crm,
+    "$SHOP_PASSWORD": _shop,
 }
 """The secret that a page's connection names -> the service."""
 
@@ -162,6 +170,26 @@ def crm(servers: Servers) -> Iterator[str]:
         yield servers.postgres
         made.dispose()
         connection.execute(text("drop database crm with (force)"))
+    engine.dispose()
+
+
+SHOP = (
+    "drop database if exists shop",
+    "create database shop",
+    "create table shop.orders (id int, total decimal(10, 2), placed date, note varchar(20))",
+    "insert into shop.orders values (1, 9.99, '2026-11-02', ''), (2, 5, '2026-11-03', ''), (3, 1, '2026-10-03', '')",
+)
+
+
+@pytest.fixture
+def shop(servers: Servers) -> Iterator[str]:
+    """The database ``shop`` of the pages."""
+    engine = create_engine(servers.mysql, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        for statement in SHOP:
+            connection.execute(text(statement))
+        yield servers.mysql
+        connection.execute(text("drop database shop"))
     engine.dispose()
 
 

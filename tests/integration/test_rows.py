@@ -14,13 +14,15 @@ import pytest
 
 from airflow_azureml_datastores.core.credentials import Credential, Login
 from airflow_azureml_datastores.core.datastore import Location
-from airflow_azureml_datastores.core.experiment import ExperimentRun, Input, RowsInput
+from airflow_azureml_datastores.core.experiment import ExperimentRun, Input
 from airflow_azureml_datastores.core.manifest import Manifest
+from airflow_azureml_datastores.core.rows_input import RowsInput
 from airflow_azureml_datastores.core.store import FileStore
 from airflow_azureml_datastores.core.table_store import Query, TableStore
 from airflow_azureml_datastores.errors import AccessDenied, InvalidInput, NoData, Unavailable, Unsupported
 from airflow_azureml_datastores.transfer import rows
 from airflow_azureml_datastores.transfer.ingest import ingest
+from tests.contract.tables.rig import TableRig, find_rigs
 from tests.contract.tables.rigs_postgresql import PostgreSqlRig
 from tests.integration.transfer_jobs import started
 from tests.integration.transfer_sites import Site, Sites, make_sites
@@ -29,18 +31,30 @@ from tests.unit.transfer.stores import MemoryStore, Watched, contents, fill, ope
 
 RUN = ExperimentRun("churn", "r1")
 FOLDER = RUN.input_folder("x")
-NUMBERS = "select n as id, 'name ' || n as name, n * 1.5::float8 as f from generate_series(1, ?) as n order by n"
 
 
-@pytest.fixture(scope="module")
-def rig(request: pytest.FixtureRequest) -> PostgreSqlRig:
-    return PostgreSqlRig(request)
+@pytest.fixture(scope="module", params=[pytest.param(found, id=found.name) for found in find_rigs()])
+def rig(request: pytest.FixtureRequest) -> TableRig:
+    made: TableRig = request.param(request)
+    return made
 
 
 @pytest.fixture
-def database(rig: PostgreSqlRig) -> Iterator[TableStore]:
+def database(rig: TableRig) -> Iterator[TableStore]:
     with rig.open() as store:
         yield store
+
+
+Ask = Callable[..., RowsInput]
+
+
+@pytest.fixture
+def ask(rig: TableRig) -> Ask:
+    def ask(count: int, **options: Any) -> RowsInput:
+        """So many rows of numbers, as an input."""
+        return Input.query("crm", rig.numbers, [count], **options)
+
+    return ask
 
 
 @pytest.fixture(params=["local", "blob"])
@@ -79,15 +93,15 @@ def manifest(home: FileStore) -> Manifest:
     return Manifest.from_json(contents(home, FOLDER)["_manifest.json"], "")
 
 
-def test_parquet(home: FileStore, take: Ingest) -> None:
-    result = take(home, Input.query("crm", NUMBERS, [1000]))
+def test_parquet(home: FileStore, take: Ingest, ask: Ask) -> None:
+    result = take(home, ask(1000))
     found = table(home)
     assert found.num_rows == 1000
     assert found.slice(999).to_pylist() == [{"id": 1000, "name": "name 1000", "f": 1500.0}]
     made = manifest(home)
     assert [entry.path for entry in made.entries] == ["part-00000.parquet"]
     assert made.origin["rows"] == "1000"
-    assert json.loads(made.origin["schema"]) == {"id": "int32", "name": "string", "f": "double"}
+    assert json.loads(made.origin["schema"]) == {"id": "int64", "name": "string", "f": "double"}
     assert result == {
         "uri": f"azureml://datastores/workspaceblobstore/paths/{FOLDER}",
         "type": "uri_folder",
@@ -102,60 +116,60 @@ def test_parquet(home: FileStore, take: Ingest) -> None:
 
 
 def test_csv(home: FileStore, take: Ingest) -> None:
-    sql = "select 1 as a, 'x,\"y' as b, '' as c, null as d, 0.10::numeric(3,2) as e, date '2026-11-25' as f"
+    sql = "select 1 as a, 'x,\"y' as b, '' as c, null as d, cast(0.10 as decimal(3,2)) as e, date '2026-11-25' as f"
     take(home, Input.query("crm", sql, format="csv"))
     assert contents(home, FOLDER)["part-00000.csv"] == (b'"a","b","c","d","e","f"\n1,"x,""y","",,0.10,2026-11-25\n')
 
 
-def test_table(rig: PostgreSqlRig, home: FileStore, take: Ingest) -> None:
+def test_table(rig: TableRig, home: FileStore, take: Ingest) -> None:
     with rig.schema() as schema:
-        rig.execute(f'create table {schema}."Order" as select 1 as a, 2 as b')
+        quotes = rig.quotes
+        name = f"{schema}.{quotes['open']}Order{quotes['close']}"
+        rig.execute(f"create table {name} as select 1 as a, 2 as b")
         result = take(home, Input.table("crm", f"{schema}.Order", ["b"]))
     assert table(home).to_pylist() == [{"b": 2}]
     assert result["source"] == f"table {schema}.Order of datastore 'crm'"
 
 
-def test_in_parts(home: FileStore, take: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_parts(home: FileStore, take: Ingest, monkeypatch: pytest.MonkeyPatch, ask: Ask) -> None:
     monkeypatch.setattr(rows, "_PART", 1 << 20)
-    take(home, Input.query("crm", NUMBERS, [600_000]))
+    take(home, ask(600_000))
     assert len(parts(home)) >= 3
     assert table(home)["id"].to_pylist() == list(range(1, 600_001))
     assert manifest(home).origin["rows"] == "600000"
 
 
 class TestNothing:
-    def test_is_an_error(self, home: FileStore, take: Ingest) -> None:
+    def test_is_an_error(self, home: FileStore, take: Ingest, ask: Ask) -> None:
         with pytest.raises(NoData, match="a query of datastore 'crm' gives no rows; pass allow_empty=True"):
-            take(home, Input.query("crm", NUMBERS, [0]))
+            take(home, ask(0))
         assert contents(home, "") == {}
 
-    def test_may_be_accepted(self, home: FileStore, take: Ingest) -> None:
-        assert take(home, Input.query("crm", NUMBERS, [0], allow_empty=True))["rows"] == 0
+    def test_may_be_accepted(self, home: FileStore, take: Ingest, ask: Ask) -> None:
+        assert take(home, ask(0, allow_empty=True))["rows"] == 0
         assert table(home).schema.names == ["id", "name", "f"]
 
 
 class TestAgain:
-    def test_is_no_work(self, home: FileStore, take: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
-        query = Input.query("crm", NUMBERS, [10])
+    def test_is_no_work(self, home: FileStore, take: Ingest, monkeypatch: pytest.MonkeyPatch, ask: Ask) -> None:
+        query = ask(10)
         first = take(home, query)
         before = contents(home, FOLDER)
         monkeypatch.setattr(rows.RowsDelivery, "_written", None)
         assert take(home, query) == {**first, "unchanged": 1}
         assert contents(home, FOLDER) == before
 
-    @pytest.mark.parametrize(
-        "other",
-        [Input.query("crm", NUMBERS, [20]), Input.query("crm", NUMBERS, [10], format="csv")],
-        ids=["rows", "csv"],
-    )
-    def test_with_another_query_replaces_all(self, home: FileStore, take: Ingest, other: RowsInput) -> None:
-        take(home, Input.query("crm", NUMBERS, [10]))
-        take(home, other)
+    @pytest.mark.parametrize("other", [{"count": 20}, {"count": 10, "format": "csv"}], ids=["rows", "csv"])
+    def test_with_another_query_replaces_all(
+        self, home: FileStore, take: Ingest, other: dict[str, Any], ask: Ask
+    ) -> None:
+        take(home, ask(10))
+        take(home, ask(**other))
         assert [entry.path for entry in manifest(home).entries] == parts(home)
-        assert parts(home) == [f"part-00000.{other.format}"]
+        assert parts(home) == [f"part-00000.{other.get('format', 'parquet')}"]
 
-    def test_after_somebody_has_meddled(self, home: FileStore, take: Ingest) -> None:
-        query = Input.query("crm", NUMBERS, [10])
+    def test_after_somebody_has_meddled(self, home: FileStore, take: Ingest, ask: Ask) -> None:
+        query = ask(10)
         take(home, query)
         home.write(f"{FOLDER}part-00000.parquet", [b"x"])
         home.write(f"{FOLDER}other", [b"x"])
@@ -164,10 +178,10 @@ class TestAgain:
 
 
 @pytest.mark.parametrize("at", range(1, 8))
-def test_breaks_off_anywhere(home: FileStore, take: Ingest, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+def test_breaks_off_anywhere(home: FileStore, take: Ingest, monkeypatch: pytest.MonkeyPatch, at: int, ask: Ask) -> None:
     """Nothing looks finished, and the next attempt ends as if there had been none before."""
-    monkeypatch.setattr(rows, "_PART", 1 << 20)
-    query = Input.query("crm", NUMBERS, [400_000])
+    monkeypatch.setattr(rows, "_PART", 1 << 19)
+    query = ask(400_000)
     calls = 0
 
     def fail(call: str, path: str) -> None:
@@ -185,7 +199,7 @@ def test_breaks_off_anywhere(home: FileStore, take: Ingest, monkeypatch: pytest.
 
 
 def take_in_process(
-    told: Callable[[str, str], None], location: Location, login: Credential, site: Site, size: int, part: int
+    told: Callable[[str, str], None], location: Location, login: Credential, sql: str, site: Site, size: int, part: int
 ) -> None:
     """The same in a process of its own; at the end it tells the most memory that it had, in KiB."""
     rows._PART = part
@@ -195,7 +209,7 @@ def take_in_process(
         ingest(
             opener(workspaceblobstore=Watched(home, after=told)),
             RUN,
-            {"x": Input.query("crm", NUMBERS, [size])},
+            {"x": Input.query("crm", sql, [size])},
             say=lambda line: None,
             open_tables=lambda name: store,
         )
@@ -203,25 +217,29 @@ def take_in_process(
 
 
 @pytest.mark.parametrize("kind", ["local", "blob"])
-def test_killed_between_two_parts(kind: str, rig: PostgreSqlRig, servers: Servers, take: Ingest) -> None:
+def test_killed_between_two_parts(kind: str, rig: TableRig, servers: Servers, take: Ingest, ask: Ask) -> None:
     with make_sites(servers) as sites:
         site = sites.new(kind)
-        with started(take_in_process, rig._location, rig._login, site, 600_000, 1 << 20, ahead=0) as changes:
+        with started(
+            take_in_process, rig._location, rig._login, rig.numbers, site, 600_000, 1 << 20, ahead=0
+        ) as changes:
             assert any(call == "write" and "part-00001" in path for call, path in changes)
         with site.open() as home:
             left = contents(home, FOLDER)
             assert "part-00000.parquet" in left
             assert "_manifest.json" not in left
-            assert take(home, Input.query("crm", NUMBERS, [100_000]))["rows"] == 100_000
+            assert take(home, ask(100_000))["rows"] == 100_000
             assert table(home)["id"].to_pylist() == list(range(1, 100_001))
             assert [entry.path for entry in manifest(home).entries] == parts(home)
 
 
-def test_memory_does_not_grow_with_the_rows(rig: PostgreSqlRig, servers: Servers) -> None:
+def test_memory_does_not_grow_with_the_rows(rig: TableRig, servers: Servers) -> None:
     most = []
     with make_sites(servers) as sites:
         for size in (200_000, 2_000_000):
-            with started(take_in_process, rig._location, rig._login, sites.new("local"), size, 8 << 20) as changes:
+            with started(
+                take_in_process, rig._location, rig._login, rig.numbers, sites.new("local"), size, 8 << 20
+            ) as changes:
                 (kib,) = [int(path) for call, path in changes if call == "memory"]
             most.append(kib / 1024)
     assert most[1] - most[0] < 64, f"{most} MiB"
@@ -244,13 +262,13 @@ class TestBeforeAnythingMoves:
             )
         assert contents(home, "") == {}
 
-    def test_files_are_missing(self, home: FileStore, take: Ingest, source: MemoryStore) -> None:
+    def test_files_are_missing(self, home: FileStore, take: Ingest, source: MemoryStore, ask: Ask) -> None:
         with pytest.raises(NoData):
-            take(home, Input.query("crm", NUMBERS, [1]), y="azureml://datastores/s/paths/no/", stores={"s": source})
+            take(home, ask(1), y="azureml://datastores/s/paths/no/", stores={"s": source})
         assert contents(home, "") == {}
 
-    def test_both_are_there(self, home: FileStore, take: Ingest, source: MemoryStore) -> None:
-        take(home, Input.query("crm", NUMBERS, [1]), y="azureml://datastores/s/paths/in/", stores={"s": source})
+    def test_both_are_there(self, home: FileStore, take: Ingest, source: MemoryStore, ask: Ask) -> None:
+        take(home, ask(1), y="azureml://datastores/s/paths/in/", stores={"s": source})
         assert set(contents(home, RUN.folder)) == {
             "inputs/x/_manifest.json",
             "inputs/x/part-00000.parquet",
@@ -260,6 +278,10 @@ class TestBeforeAnythingMoves:
 
 
 class TestPostgreSqlOnly:
+    @pytest.fixture
+    def rig(self, request: pytest.FixtureRequest) -> PostgreSqlRig:
+        return PostgreSqlRig(request)
+
     @pytest.mark.parametrize(
         ("value", "problem"),
         [

@@ -250,8 +250,7 @@ def test_killed_in_the_middle(rig: TableRig, schema: str, servers: Servers, mode
         if mode != "overwrite":
             rig.execute(f"create table {table} (id int not null primary key, name varchar(50))")
             rig.execute(f"insert into {table} values (-1, 'old')")
-        location, login = rig.door
-        with started(load_in_process, location, login, site, table, mode, ahead=0) as steps:
+        with started(load_in_process, rig._location, rig._login, site, table, mode, ahead=0) as steps:
             assert any(step == ("end", "") if at == "end" else step[1] == at for step in steps)
         old = 0 if mode == "overwrite" else 1
         if old:

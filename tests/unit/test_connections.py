@@ -320,6 +320,34 @@ WAYS: dict[str, tuple[Connection, Access]] = {
         Access(Identity("managed"), "pg"),
     ),
     "postgres: identity of the worker": (conn("postgres", host="pg"), Access(Identity(), "pg")),
+    "mysql: login": (
+        conn("mysql", {"ssl_mode": "REQUIRED"}, host="db.example.com", port=3307, login="ann", password=SECRET),
+        Access(Login("ann", SECRET), "db.example.com:3307"),
+    ),
+    "mysql: token": (
+        conn("mysql", {"access_token": PAT}, host="contoso.mysql.database.azure.com", login="ann"),
+        Access(AccessToken(PAT), "contoso.mysql.database.azure.com"),
+    ),
+    "mysql: identity of the worker": (conn("mysql", host="db"), Access(Identity(), "db")),
+    "mssql: login": (
+        conn("mssql", host="db.example.com", port=1434, login="ann", password=SECRET),
+        Access(Login("ann", SECRET), "db.example.com:1434"),
+    ),
+    "mssql: port after a comma": (
+        conn("mssql", host="db.example.com,1434", login="ann", password=SECRET),
+        Access(Login("ann", SECRET), "db.example.com,1434"),
+    ),
+    "mssql: token": (
+        conn("mssql", {"access_token": PAT}, host="contoso.database.windows.net"),
+        Access(AccessToken(PAT), "contoso.database.windows.net"),
+    ),
+    "mssql: identity of the worker": (conn("mssql", host="db"), Access(Identity(), "db")),
+    "odbc: login": (
+        conn("odbc", {"driver": "ODBC Driver 18 for SQL Server"}, host="db", login="ann", password=SECRET),
+        Access(Login("ann", SECRET), "db"),
+    ),
+    "odbc: token": (conn("odbc", {"access_token": PAT}, host="db"), Access(AccessToken(PAT), "db")),
+    "odbc: identity of the worker": (conn("odbc", host="db"), Access(Identity(), "db")),
     "databricks: token": (
         conn("databricks", {"token": PAT, "azure_tenant_id": "t"}, host=WORKSPACE, **PRINCIPAL),
         Access(AccessToken(PAT), WORKSPACE),
@@ -375,7 +403,13 @@ WAYS: dict[str, tuple[Connection, Access]] = {
 }
 
 
-OWN_SERVICES: dict[str, Service] = {"databricks": "databricks", "postgres": "postgresql"}
+OWN_SERVICES: dict[str, Service] = {
+    "databricks": "databricks",
+    "postgres": "postgresql",
+    "mysql": "mysql",
+    "mssql": "mssql",
+    "odbc": "mssql",
+}
 """Types whose connections are for nothing else."""
 
 
@@ -564,10 +598,11 @@ DATABASES: dict[str, tuple[Connection, Access]] = {
 }
 
 
+@pytest.mark.parametrize("service", ["postgresql", "mysql", "mssql"])
 @pytest.mark.parametrize("case", DATABASES)
-def test_way_into_a_database(case: str) -> None:
+def test_way_into_a_database(case: str, service: Service) -> None:
     connection, expected = DATABASES[case]
-    assert access_of(connection, "postgresql") == expected
+    assert access_of(connection, service) == expected
 
 
 @pytest.mark.parametrize("host", ["postgresql://pg/db", "a b", "a,b", "u@pg"])
@@ -821,7 +856,7 @@ def test_clouds_are_azure_identitys() -> None:
     }
 
 
-PLAIN_FORMS = ("generic", "databricks", "postgres")
+PLAIN_FORMS = ("generic", "databricks", "postgres", "mysql", "mssql", "odbc")
 """Types whose form is Airflow's own, unlabelled."""
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from airflow_azureml_datastores.core.table_store import Query
 from airflow_azureml_datastores.errors import InvalidInput, InvalidName
-from airflow_azureml_datastores.stores._sql_text import POSTGRESQL, bind, name_parts, quoted
+from airflow_azureml_datastores.stores._sql_text import MYSQL, POSTGRESQL, bind, in_order, name_parts, quoted
 
 
 def bound(sql: str, parameters: Any) -> tuple[str, list[Any]]:
@@ -48,6 +48,32 @@ def test_by_place(sql: str, text: str) -> None:
 )
 def test_by_name(sql: str, text: str, values: list[int]) -> None:
     assert bound(sql, {"a": 1, "b": 2}) == (text, values)
+
+
+@pytest.mark.parametrize(
+    ("sql", "text"),
+    [
+        ("a = ? and b = ?", "a = $1 and b = $2"),
+        ("'it''s \\' ?' ? ?", "'it''s \\' ?' $1 $2"),
+        ('"it""s \\" ?" ? ?', '"it""s \\" ?" $1 $2'),
+        ("'\\\\' ? '\\\\' ?", "'\\\\' $1 '\\\\' $2"),
+        ("`a ? ``b ?` ? ?", "`a ? ``b ?` $1 $2"),
+        ("? -- ? \n ?", "$1 -- ? \n $2"),
+        ("1--? ?", "1--$1 $2"),
+        ("? --\n ?", "$1 --\n $2"),
+        ("? # ' ? \n ?", "$1 # ' ? \n $2"),
+        ("? /* ' ? \n ? * */ ?", "$1 /* ' ? \n ? * */ $2"),
+        ("a ?? ? ?", "a ? $1 $2"),
+    ],
+)
+def test_by_place_in_mysql(sql: str, text: str) -> None:
+    assert bind(Query(sql, [1, 2]), MYSQL, lambda n: f"${n + 1}") == (text, [1, 2])
+
+
+def test_by_name_in_mysql() -> None:
+    sql = "select @x := :a, ':a', `:a`, \":a\", '\\':a' # :a\n, :b, :a"
+    text = "select @x := $1, ':a', `:a`, \":a\", '\\':a' # :a\n, $2, $3"
+    assert bind(Query(sql, {"a": 1, "b": 2}), MYSQL, lambda n: f"${n + 1}") == (text, [1, 2, 1])
 
 
 @pytest.mark.parametrize("parameters", [(), [], {}])
@@ -103,3 +129,30 @@ def test_a_query_is_known_by_its_digest() -> None:
     assert one.digest == Query("select ?", (1,)).digest
     others = [Query("select ?", ["1"]), Query("select  ?", [1]), Query("select ?", [2]), Query("select ?", {"a": 1})]
     assert len({query.digest for query in [one, *others]}) == 5
+
+
+@pytest.mark.parametrize(
+    ("sql", "parameters", "text", "values"),
+    [
+        ("a = ? and b ?? 'k'", [1], "a = ? and b ?? 'k' and c > ?", [1, 9]),
+        ("a ? 'k' and b ?? c and '?' = x[1:n]", [], "a ?? 'k' and b ???? c and '?' = x[1:n] and c > ?", [9]),
+        ("a = :x and b ? 'k' or :x = '?'", {"x": 1}, "a = ? and b ?? 'k' or ? = '?' and c > ?", [1, 1, 9]),
+        ("a = :x", {"x": None}, "a = ? and c > ?", [None, 9]),
+    ],
+)
+def test_in_order(sql: str, parameters: Any, text: str, values: list[Any]) -> None:
+    """Others can follow, and what the statement means stays the same."""
+    found, order = in_order(Query(sql, parameters), POSTGRESQL, [9])
+    assert (f"{found} and c > ?", order) == (text, values)
+    before, _ = bound(sql, parameters)
+    after, _ = bound(f"{found} and c > ?", order)
+    assert after == f"{before} and c > ${len(order)}"
+
+
+def test_in_order_alone_is_as_it_was() -> None:
+    assert in_order(Query("a ? b ?? :c"), POSTGRESQL) == ("a ? b ?? :c", [])
+
+
+def test_in_order_finds_what_is_missing() -> None:
+    with pytest.raises(InvalidInput, match="no value for :y"):
+        in_order(Query("a = :y", {"x": 1}), POSTGRESQL)

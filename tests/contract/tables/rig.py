@@ -5,7 +5,7 @@ A rig is a class in a module ``tests/contract/tables/rigs_<type>.py`` that lists
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from importlib import import_module
 from pathlib import Path
@@ -13,9 +13,10 @@ from typing import Any, ClassVar, Protocol
 
 import pytest
 
-from airflow_azureml_datastores.core.credentials import Credential
+from airflow_azureml_datastores.core.credentials import Login
 from airflow_azureml_datastores.core.datastore import Location
 from airflow_azureml_datastores.core.table_store import TableStore
+from airflow_azureml_datastores.errors import DatastoresError
 
 
 class TableRig(Protocol):
@@ -33,6 +34,16 @@ class TableRig(Protocol):
     """Types of columns, the Arrow type of data, a value that does not fit, and what the message says of it."""
     integers: ClassVar[str]
     """A query of the whole numbers from 1 to ``{}``, as ``n``."""
+    numbers: ClassVar[str]
+    """A query of ``?`` rows: ``id`` (int64) from 1, in order, ``name`` ("name 1"), and ``f`` (double), id by 1.5."""
+    failing: ClassVar[tuple[str, str]]
+    """An expression over ``n`` that fails where it is 200,000, and a part of what the database says then."""
+    unfit_names: ClassVar[Collection[str]]
+    """Names that the database itself has no tables of."""
+    without_database: ClassVar[type[DatastoresError]]
+    """What it is if there is no such database."""
+    _location: Location
+    _login: Login
     password: str
     """A text that must appear in no URL, representation or message."""
 
@@ -42,17 +53,20 @@ class TableRig(Protocol):
         """The database, with changes to its location's fields."""
         ...
 
-    @property
-    def door(self) -> tuple[Location, Credential]:
-        """What it is opened with, so that another process can open the same."""
-        ...
-
     def schema(self) -> AbstractContextManager[str]:
         """An empty schema of its own, gone afterwards."""
         ...
 
     def execute(self, sql: str, *values: Any) -> None:
         """Run and commit a statement."""
+        ...
+
+    def fill(self, schema: str, value: str) -> None:
+        """Make a table ``t`` of two rows: ``o`` is 1 and 2, and ``x`` is one of ``values`` and NULL."""
+        ...
+
+    def count(self, schema: str, numbers: int) -> None:
+        """Make a table ``t`` with the whole numbers from 1 as ``n``."""
         ...
 
     @property

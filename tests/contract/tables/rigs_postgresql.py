@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
@@ -14,9 +14,9 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from airflow_azureml_datastores.core.credentials import Credential, Login
-from airflow_azureml_datastores.core.datastore import Location
+from airflow_azureml_datastores.core.credentials import Login
 from airflow_azureml_datastores.core.table_store import TableStore
+from airflow_azureml_datastores.errors import ContainerNotFound, DatastoresError
 from airflow_azureml_datastores.stores.postgresql import AzurePostgreSql
 
 
@@ -24,6 +24,12 @@ class PostgreSqlRig:
     name: ClassVar[str] = "postgresql"
     type: ClassVar[str] = "AzurePostgreSql"
     integers: ClassVar[str] = "select n from generate_series(1, {}) as n"
+    numbers: ClassVar[str] = (
+        "select n::int8 as id, 'name ' || n as name, n * 1.5::float8 as f from generate_series(1, ?) as n order by n"
+    )
+    failing: ClassVar[tuple[str, str]] = ("1 / (200000 - n)", "zero")
+    unfit_names: ClassVar[Collection[str]] = []
+    without_database: ClassVar[type[DatastoresError]] = ContainerNotFound
     values: ClassVar[Sequence[tuple[str, str, Any]]] = [
         ("true", "bool", True),
         ("(-32768)::int2", "int16", -32768),
@@ -128,13 +134,16 @@ class PostgreSqlRig:
     def open(self, **changes: Any) -> TableStore:
         return replace(self._location, **changes).open(self._login)
 
-    @property
-    def door(self) -> tuple[Location, Credential]:
-        return self._location, self._login
-
     def execute(self, sql: str, *values: Any) -> None:
         with psycopg.connect(psycopg.conninfo.make_conninfo("", **self._conninfo), autocommit=True) as connection:
             connection.execute(sql, values or None)  # type: ignore[arg-type]
+
+    def fill(self, schema: str, value: str) -> None:
+        self.execute(f"create table {schema}.t as select 1 as o, {value} as x")
+        self.execute(f"insert into {schema}.t values (2, null)")
+
+    def count(self, schema: str, numbers: int) -> None:
+        self.execute(f"create table {schema}.t as {self.integers.format(numbers)}")
 
     @contextmanager
     def schema(self) -> Iterator[str]:

@@ -370,6 +370,8 @@ def _like(found: Any, value: Any) -> Any:
         return bool(found)
     if isinstance(value, int | float | Decimal):
         return type(value)(found)
+    if isinstance(value, time):
+        return time.fromisoformat(str(found))
     if isinstance(value, datetime) and value.tzinfo:
         return found.astimezone(UTC)
     if isinstance(value, str) and not isinstance(found, str):
@@ -430,7 +432,9 @@ class TestTables:
         ["select", "Mixed Case", "a.b", 'quote"d', "bracket]s", "back`tick", "semi;colon--", "per%s?$1 :x", "ünï 𝒳"],
     )
     @pytest.mark.parametrize("mode", ["append", "upsert"])
-    def test_any_name(self, store: TableStore, schema: str, name: str, mode: WriteMode) -> None:
+    def test_any_name(self, table_rig: TableRig, store: TableStore, schema: str, name: str, mode: WriteMode) -> None:
+        if name in table_rig.unfit_names:
+            pytest.skip("the database has no such names")
         written = f'{schema}."' + name.replace('"', '""') + '"'
         assert not store.has_table(written)
         for number in range(2):

@@ -28,8 +28,10 @@ from airflow_azureml_datastores.stores import LOCATIONS
 from airflow_azureml_datastores.stores.adls_gen2 import AzureDataLakeGen2
 from airflow_azureml_datastores.stores.azure_blob import AzureBlob
 from airflow_azureml_datastores.stores.azure_file import AzureFile
+from airflow_azureml_datastores.stores.azure_sql import AzureSqlDatabase
 from airflow_azureml_datastores.stores.dbfs import Dbfs
 from airflow_azureml_datastores.stores.local_directory import LocalDirectory
+from airflow_azureml_datastores.stores.mysql import AzureMySql
 from airflow_azureml_datastores.stores.one_lake import OneLake
 from airflow_azureml_datastores.stores.postgresql import AzurePostgreSql
 from tests.contract.workspace.rig import Site
@@ -43,6 +45,10 @@ OF_EVERY_TYPE = [
     AzureDataLakeGen2("contoso", "raw", "core.usgovcloudapi.net", subscription_id="S", resource_group="G"),
     OneLake("Sales & more", "gold", endpoint="msit-onelake.dfs.fabric.microsoft.com"),
     LocalDirectory("/mnt/ü"),
+    AzureSqlDatabase("contoso", "crm", 1434, "database.usgovcloudapi.net"),
+    AzureSqlDatabase("10.0.0.4", "ünï;x=1", enforce_ssl=False, driver="FreeTDS"),
+    AzureMySql("contoso", "crm", 3307, "mysql.database.chinacloudapi.cn", user_id="ml reader"),
+    AzureMySql("10.0.0.4", "ünï;x=1", enforce_ssl=False, root_certificate="/etc/ssl/ours.pem"),
     AzurePostgreSql("contoso", "crm", 6432, "postgres.database.usgovcloudapi.net", user_id="ml reader"),
     AzurePostgreSql("db.example.com", "ünï;x=1", enforce_ssl=False, root_certificate="/etc/ssl/ours.pem"),
     Dbfs("https://adb-1234567890123456.7.azuredatabricks.net/", "/Volumes/main/sales/raw/a b"),

@@ -71,7 +71,7 @@ class TestSignature:
 
 
 def test_there_are_operators() -> None:
-    assert len(KINDS) == 11
+    assert len(KINDS) == 12
 
 
 def test_a_dags_serialization_is_the_same_each_time() -> None:

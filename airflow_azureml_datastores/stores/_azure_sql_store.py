@@ -1,0 +1,243 @@
+"""A SQL Server database, by pyodbc."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from airflow_azureml_datastores.core.credentials import Credential
+from airflow_azureml_datastores.core.table_store import Load, Loaded, OpenRows, Query, Rows, Schema
+from airflow_azureml_datastores.errors import InvalidInput
+from airflow_azureml_datastores.stores import _odbc
+from airflow_azureml_datastores.stores._azure_sql_loading import AzureSqlDatabase as Loading
+from airflow_azureml_datastores.stores._azure_sql_login import AzureSqlLogin
+from airflow_azureml_datastores.stores._azure_sql_types import (
+    OFFSET,
+    TIME,
+    TIMESTAMP,
+    ResultColumn,
+    as_value,
+    declaration,
+    described,
+    nanoseconds,
+    nanoseconds_of_day,
+    result_columns,
+)
+from airflow_azureml_datastores.stores._narrowed_tables import NarrowedTables
+from airflow_azureml_datastores.stores._sql_text import T_SQL, bind, name_parts, quoted
+from airflow_azureml_datastores.stores._table_loading import check_target, create_records, load_rows
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyodbc
+
+T = TypeVar("T")
+
+_BATCH = 16 << 20
+"""Bytes that a batch should have."""
+_MOST_ROWS = 65_536
+_FIRST_ROWS = 1_000
+
+_NO_PROCEDURE = 2812
+"""What SQL Server has known since 2012, some that speak its protocol do not: there the query itself is run."""
+_IS_THERE_ALREADY = 2714
+"""There is an object of this name: somebody else was faster."""
+
+# What a query may not say, as a transaction of SQL Server cannot be made one that only reads.
+_CHANGES = re.compile(
+    r"\b(insert|update|delete|merge|into|exec|execute|create|alter|drop|truncate|grant|revoke|deny|begin|commit|rollback"
+    r"|save|use|set|declare|backup|restore|kill|shutdown|reconfigure|waitfor|bulk|dbcc|openquery|openrowset)\b",
+    re.IGNORECASE,
+)
+
+
+class AzureSqlStore(NarrowedTables):
+    """A SQL Server database, open.
+
+    :raises MissingExtra: there is no driver.
+    :raises InvalidConnection: the credential is of no use for it, or for the driver.
+    """
+
+    _grammar = T_SQL
+    _quotes = "[]"
+    _first = "select top (1) {column} from {rows} order by {column} desc"
+    _count = "count_big(*)"
+
+    def __init__(self, server: _odbc.OdbcServer, credential: Credential) -> None:
+        self._server = server
+        self._login = AzureSqlLogin(server.host, credential)
+        self._driver = _odbc.find_driver(server.driver)
+        _odbc.check_driver(server, self._driver, token=self._login.by_token)
+
+    @property
+    def url(self) -> str:
+        return self._server.url
+
+    def check(self) -> None:
+        self._unit(lambda connection: connection.execute("select 1").fetchall(), reading=True)
+
+    def table(self, name: str, columns: Sequence[str] = ()) -> Query:
+        chosen = ", ".join(quoted(column, "[]") for column in columns) or "*"
+        return Query(f"select {chosen} from {'.'.join(quoted(part, '[]') for part in name_parts(name))}")
+
+    def check_query(self, query: Query) -> None:
+        self._unit(lambda connection: self._describe(connection, query), reading=True)
+
+    @contextmanager
+    def read(self, query: Query) -> Iterator[Rows]:
+        import pyarrow as pa
+        import pyodbc
+
+        _, values = bind(query, T_SQL, lambda n: "?")
+
+        def begin() -> tuple[pyodbc.Connection, list[ResultColumn], Iterator[pa.RecordBatch], pa.RecordBatch | None]:
+            connection = self._connect(reading=True)
+            try:
+                columns = self._describe(connection, query)
+                batches = self._batches(connection, columns, query, values)
+                return connection, columns, batches, next(batches, None)
+            except BaseException:
+                connection.close()
+                raise
+
+        connection, columns, batches, first = self._again(begin)
+        with closing(connection):
+            schema = pa.schema([(column.name, column.type) for column in columns])
+            try:
+                yield Rows(schema, self._told(first, batches))
+            finally:
+                with suppress(pyodbc.Error):  # it is lost, and so is what would be rolled back
+                    connection.rollback()
+
+    def has_table(self, name: str) -> bool:
+        parts = name_parts(name)
+        return self._unit(lambda connection: Loading(connection).columns(parts) is not None)
+
+    def check_write(self, load: Load, schema: Schema) -> None:
+        self._unit(lambda connection: check_target(Loading(connection), load, schema))
+
+    def write(self, load: Load, rows: OpenRows) -> Loaded:
+        self._transaction(lambda db: create_records(db, load), also=_IS_THERE_ALREADY)
+
+        def work(db: Loading) -> Loaded:
+            with rows() as opened:
+                return load_rows(db, load, opened)
+
+        return self._transaction(work)
+
+    def _transaction(self, work: Callable[[Loading], T], also: int | None = None) -> T:
+        """Do something in one transaction; again as a whole, if need be."""
+
+        def unit(connection: pyodbc.Connection) -> T:
+            connection.execute("set xact_abort on")
+            connection.autocommit = False
+            done = work(Loading(connection))
+            connection.commit()
+            return done
+
+        return self._unit(unit, also=also)
+
+    def _unit(self, work: Callable[[pyodbc.Connection], T], *, reading: bool = False, also: int | None = None) -> T:
+        def once() -> T:
+            with closing(self._connect(reading=reading)) as connection:
+                return work(connection)
+
+        return self._again(once, also)
+
+    def _again(self, work: Callable[[], T], also: int | None = None) -> T:
+        import pyodbc
+
+        try:
+            return _odbc.again_if_transient(work, also)
+        except pyodbc.Error as error:
+            raise _odbc.translated(error, self.url) from None
+
+    def _connect(self, *, reading: bool) -> pyodbc.Connection:
+        return _odbc.connect(self._server, self._driver, self._login.values(), self._login.token(), reading=reading)
+
+    def _describe(self, connection: pyodbc.Connection, query: Query) -> list[ResultColumn]:
+        """The columns that a query gives."""
+        import pyodbc
+
+        named, values = bind(query, T_SQL, lambda n: f"@P{n + 1}")
+        _check_reads(named)
+        declared = ", ".join(f"@P{n} {declaration(value)}" for n, value in enumerate(values, 1))
+        describing = f"exec sys.sp_describe_first_result_set @tsql = {_literal(named)}, @params = {_literal(declared)}"
+        try:
+            cursor = connection.execute(describing)
+        except pyodbc.Error as error:
+            if _odbc.number_of(error) != _NO_PROCEDURE:
+                raise
+            cursor = connection.execute(bind(query, T_SQL, lambda n: "?")[0], [as_value(value) for value in values])
+            columns = described(cursor.description or [])
+            cursor.close()
+        else:
+            found = cursor.fetchall() if cursor.description else []
+            names = [entry[0] for entry in cursor.description or []]
+            rows = [dict(zip(names, row, strict=True)) for row in found]
+            columns = [(row["name"], row["system_type_name"]) for row in rows if not row["is_hidden"]]
+        if not columns:
+            raise InvalidInput("the query gives no rows: it has to be a SELECT, or a WITH … SELECT.")
+        return result_columns(columns)
+
+    def _batches(
+        self, connection: pyodbc.Connection, columns: Sequence[ResultColumn], query: Query, values: Sequence[Any]
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows of one moment, in batches of about the same size."""
+        import pyarrow as pa
+
+        connection.execute(f"set transaction isolation level {self._one_moment(connection)}")
+        connection.autocommit = False
+        if any(column.declared.name in ("datetime2", "time") and column.declared.scale > 6 for column in columns):
+            connection.add_output_converter(TIMESTAMP, nanoseconds)
+            connection.add_output_converter(TIME, nanoseconds_of_day)
+        connection.add_output_converter(OFFSET, nanoseconds)
+        sql, _ = bind(query, T_SQL, lambda n: "?")
+        cursor = connection.execute(sql, [as_value(value) for value in values])
+        names, count = [column.name for column in columns], _FIRST_ROWS
+        while rows := cursor.fetchmany(count):
+            arrays = [column.array(found) for column, found in zip(columns, zip(*rows, strict=True), strict=True)]
+            batch = pa.RecordBatch.from_arrays(arrays, names)
+            count = max(min(count * _BATCH // max(batch.nbytes, 1), count * 4, _MOST_ROWS), 1)
+            yield batch
+
+    def _one_moment(self, connection: pyodbc.Connection) -> str:
+        """The isolation in which a query sees one moment: without locks where the database has it."""
+        sql = "select snapshot_isolation_state from sys.databases where database_id = db_id()"
+        return "snapshot" if [state for (state,) in connection.execute(sql).fetchall()] == [1] else "serializable"
+
+    def _told(self, first: pa.RecordBatch | None, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        import pyodbc
+
+        if first is None:
+            return
+        yield first
+        try:
+            yield from batches
+        except pyodbc.Error as error:
+            raise _odbc.translated(error, self.url) from None
+
+
+def _literal(sql: str) -> str:
+    """A statement, to be described, as a text in another one."""
+    return "N'" + sql.replace("'", "''") + "'"
+
+
+def _check_reads(sql: str) -> None:
+    """:raises InvalidInput: the text may be more than one that reads."""
+    plain = T_SQL.sub(lambda found: " " if found["skip"] is not None else found[0], sql)
+    first = re.search(r"[^\s(;]+", plain)
+    if first is None or first[0].lower() not in ("select", "with"):
+        told = f"{first[0][:40]!r}" if first else "nothing"
+        raise InvalidInput(
+            f"the query gives no rows: it has to be a SELECT, or a WITH … SELECT, and begins with {told}."
+        )
+    if found := _CHANGES.search(plain):
+        raise InvalidInput(
+            f"a query only reads, and this one says {found[0].upper()}: it has to be one SELECT, or WITH … SELECT. A "
+            f"column of this name goes in brackets."
+        )
+    if ";" in plain.rstrip().rstrip(";"):
+        raise InvalidInput("a query is one statement, and this one has another one after a semicolon.")

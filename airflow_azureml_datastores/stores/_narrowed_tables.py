@@ -1,0 +1,54 @@
+"""Queries made of other queries, whichever the database: some of their rows, the newest, how many."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from airflow_azureml_datastores.core.table_store import Query, TableStore
+from airflow_azureml_datastores.stores._sql_text import in_order, quoted
+
+
+class NarrowedTables(TableStore):
+    """A database that takes a query in the place of a table."""
+
+    _grammar: ClassVar[re.Pattern[str]]
+    """The tokens of its statements: see :mod:`_sql_text`."""
+    _quotes: ClassVar[str] = '""'
+    """The opening and the closing one of a name."""
+    _first: ClassVar[str] = "select {column} from {rows} order by {column} desc limit 1"
+    """The row of the greatest value."""
+    _count: ClassVar[str] = "count(*)"
+
+    def between(
+        self, query: Query, column: str, low: Any = None, high: Any = None, *, only: Sequence[str] = ()
+    ) -> Query:
+        name = self._named(column)
+        bounds = {f"{name} > ?": low, f"{name} <= ?": high}
+        given = {bound: value for bound, value in bounds.items() if value is not None}
+        chosen = ", ".join(map(self._named, only)) or "q.*"
+        return self._of(query, chosen, " and ".join(given) or f"{name} is not null", list(given.values()))
+
+    def newest(self, query: Query, column: str) -> Query:
+        text, values = in_order(query, self._grammar)
+        rows = f"(\n{without_end(text)}\n) as q where {self._named(column)} is not null"
+        return Query(self._first.format(column=self._named(column), rows=rows), values)
+
+    def count(self, query: Query) -> Query:
+        return self._of(query, f"{self._count} as n", "1 = 1")
+
+    def none(self, query: Query) -> Query:
+        return self._of(query, "q.*", "1 = 0")
+
+    def _of(self, query: Query, chosen: str, where: str, more: Sequence[Any] = ()) -> Query:
+        text, values = in_order(query, self._grammar, more)
+        return Query(f"select {chosen} from (\n{without_end(text)}\n) as q where {where}", values)
+
+    def _named(self, column: str) -> str:
+        return f"q.{quoted(column, self._quotes)}"
+
+
+def without_end(sql: str) -> str:
+    """A statement as it can stand in another one."""
+    return sql.rstrip().rstrip(";")
