@@ -94,7 +94,7 @@ class RowsDelivery:
         begun, self.rows = time.monotonic(), 0
         entries = self._parts()
         found = {"rows": str(self.rows), "schema": json.dumps(self.schema, ensure_ascii=False)}
-        origin = {**self.origin, "query": self._digest, **found}
+        origin = {**self.origin, "query": self.digest, **found}
         manifest = Manifest(self.source, self.target.folder().uri, tuple(entries), origin)
         store.write(record.path, manifest.to_json())
         moved = f"{human_count(self.rows, 'row')}, {human_count(manifest.files)}, {human_size(manifest.size)}"
@@ -109,7 +109,8 @@ class RowsDelivery:
             delete_all(self.target.store, [record.path, *(self.target.at(entry.path).path for entry in done.entries)])
 
     @property
-    def _digest(self) -> str:
+    def digest(self) -> str:
+        """Of what is delivered: the query, its values, and the format."""
         return f"{self.query.digest} as {self.format}" + (f" for {self.batch}" if self.batch else "")
 
     def _found(self, record: Place) -> Manifest | None:
@@ -122,7 +123,7 @@ class RowsDelivery:
         manifest = self._found(record)
         if manifest is None:
             return None
-        return manifest if manifest.origin.get("query") == self._digest else None
+        return manifest if manifest.origin.get("query") == self.digest else None
 
     def _parts(self) -> list[Entry]:
         with (

@@ -12,9 +12,11 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from airflow_azureml_datastores.core.experiment import TableOutput, unique_slug
+from airflow_azureml_datastores.core.rows_input import RowsInput
 from airflow_azureml_datastores.core.store import Version
 from airflow_azureml_datastores.core.table_store import Load, Loaded, OpenRows, OpenTables, Rows, TableStore
 from airflow_azureml_datastores.errors import InvalidInput, MissingExtra, NoData
+from airflow_azureml_datastores.transfer.new_rows import query_of
 from airflow_azureml_datastores.transfer.progress import Say, human_count, human_number
 from airflow_azureml_datastores.transfer.rows import ahead
 from airflow_azureml_datastores.transfer.source import Source
@@ -229,26 +231,31 @@ class TableLoad:
 
 
 def prepare_table_load(
-    open_tables: OpenTables, source: Source, output: TableOutput, *, publisher: str, label: str, say: Say
+    open_tables: OpenTables, source: Source | RowsInput, output: TableOutput, *, publisher: str, label: str, say: Say
 ) -> TableLoad:
-    """Find the table and check that the columns of files fit, before anything moves.
+    """Find the table and check that the columns of files, or of another database's rows, fit before anything moves.
 
     :param publisher: who loads, the same in every attempt.
     :raises NoData: there are no files.
     :raises InvalidInput, PathExists, PathNotFound: see :meth:`TableStore.write`.
     """
     store = open_tables(output.datastore)
-    versions = sorted((path, v.path, v.size, v.etag) for path, v in source.files.items())
+    if isinstance(source, RowsInput):
+        giving = open_tables(source.datastore)
+        query = query_of(giving, source)
+        rows: OpenRows = lambda: giving.read(query)  # noqa: E731
+        content = query.digest
+    else:
+        rows = rows_of(source, typed=output.create_if_missing and not store.has_table(output.table))
+        content = json.dumps(sorted((path, v.path, v.size, v.etag) for path, v in source.files.items()))
     how = [output.datastore, output.table, output.mode, *output.keys]
     load = Load(
         output.table,
         output.mode,
         tuple(output.keys),
         output.create_if_missing,
-        unique_slug(publisher, *how, json.dumps(versions)),
+        unique_slug(publisher, *how, content),
     )
-    typed = output.create_if_missing and not store.has_table(output.table)
-    rows = rows_of(source, typed=typed)
     with rows() as opened:
         store.check_write(load, opened.schema)
     return TableLoad(store, load, rows, output.datastore, label, say)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from datetime import timedelta
@@ -133,6 +134,76 @@ def test_results_back_into_a_table(rig: PostgreSqlRig, crm: None, registered: No
         for log in (done.log, refused.log):
             assert rig.password not in log
             assert PASSWORD not in log
+
+
+FILES = "azureml://datastores/workspacefilestore/paths"
+
+
+class TestCopies:
+    """Rows into files, files into tables, and rows of one table into another."""
+
+    def copy(self, source: Any, target: Any, *, lost: bool = False, **kwargs: Any) -> Any:
+        class Interrupted(CopyDatastoreOperator):
+            def execute(self, context: Any) -> dict[str, Any]:
+                result = super().execute(context)
+                if lost and context["ti"].try_number == 1:
+                    raise ConnectionError("the worker is lost")
+                return result
+
+        defaults = {"workspace_conn_id": WORKSPACE, "retry_delay": timedelta(0)}
+        with DAG("copies", schedule=None, default_args=defaults) as dag:
+            Interrupted(task_id="copy", source=source, target=target, retries=int(lost), **kwargs)
+        return run_dag(dag)
+
+    def test_rows_into_a_folder(self, rig: PostgreSqlRig, crm: None, registered: None, orders: str) -> None:
+        import pyarrow.parquet as pq
+
+        rows = Input.query("crm", f"select id, note from {orders} where id >= ? order by id", [1])
+        done = self.copy(rows, f"{FILES}/orders/", lost=True)
+        assert done["copy"] == {
+            "source": "a query of datastore 'crm'",
+            "uri": f"{FILES}/orders/",
+            "files": 1,
+            "bytes": done["copy"]["bytes"],
+            "manifest": f"{FILES}/orders/_manifest.json",
+            "rows": 2,
+        }
+        with WorkspaceHook(WORKSPACE) as hook:
+            root = hook.open("workspacefilestore")
+            names = [info.path for info in root.store.list()]
+            assert names == ["orders/_SUCCESS", "orders/_manifest.json", "orders/part-00000.parquet"]
+            content = root.at("orders/part-00000.parquet").read()
+        assert pq.read_table(io.BytesIO(content)).to_pylist() == [{"id": 1, "note": "a"}, {"id": 2, "note": "it's ü"}]
+        assert "holds data already; pass overwrite=True" in self.copy(rows, f"{FILES}/orders/").log
+        assert self.copy(Input.table("crm", orders, format="csv"), f"{FILES}/orders/", overwrite=True).succeeded
+        with WorkspaceHook(WORKSPACE) as hook:
+            names = [info.path for info in hook.open("workspacefilestore").store.list()]
+        assert names == ["orders/_SUCCESS", "orders/_manifest.json", "orders/part-00000.csv"]
+        refused = self.copy(Input.table("crm", orders, watermark="id", consumer="x"), f"{FILES}/new/")
+        assert "new rows are taken by a run of an experiment" in refused.log
+
+    def test_files_into_a_table(self, rig: PostgreSqlRig, crm: None, registered: None) -> None:
+        with WorkspaceHook(WORKSPACE) as hook:
+            hook.open("workspacefilestore").at("in/a.csv").write(b"id,name\n1,x\n2,\n")
+        with rig.schema() as schema:
+            table = Output.table("crm", f"{schema}.people", "append", create_if_missing=True)
+            done = self.copy(f"{FILES}/in/", table, lost=True)
+            assert done["copy"] == {
+                "source": f"{FILES}/in/",
+                "datastore": "crm",
+                "table": f"{schema}.people",
+                "mode": "append",
+                "rows": 2,
+                "unchanged": True,
+            }
+            other = Output.table("crm", f"{schema}.others", create_if_missing=True)
+            done = self.copy(Input.table("crm", f"{schema}.people"), other, lost=True)
+            assert (done["copy"]["rows"], done["copy"]["source"]) == (2, f"table {schema}.people of datastore 'crm'")
+            with AzurePostgreSqlHook("crm", WORKSPACE) as hook, hook.table(f"{schema}.others") as rows:
+                assert [row for batch in rows.batches for row in batch.to_pylist()] == [
+                    {"id": 1, "name": "x"},
+                    {"id": 2, "name": None},
+                ]
 
 
 def test_rows_of_a_hook(rig: PostgreSqlRig, crm: None, registered: None) -> None:
