@@ -25,6 +25,7 @@ from tests.servers.azurefiles import AzureFiles, run_azurefiles
 from tests.servers.azurite import ACCOUNT, BlobService
 from tests.servers.databricks import DatabricksService
 from tests.servers.fixtures import Servers
+from tests.servers.tsql import SqlServer
 
 FILES = Path(__file__).with_name("files")
 """What a page finds on the machine: data in ``srv/``, and in ``dags/`` what lies beside its DAG files."""
@@ -118,7 +119,20 @@ def _shop(request: pytest.FixtureRequest) -> Service:
     return Service(at, {'"contoso-shop"': '"contoso-shop", enforce_ssl=False'})
 
 
-OWN_SERVICES: dict[str, ServiceName] = {"databricks": "databricks", "mysql": "mysql", "postgres": "postgresql"}
+def _dwh(request: pytest.FixtureRequest) -> Service:
+    """The server has a certificate that nobody knows."""
+    server: SqlServer = request.getfixturevalue("dwh")
+    at = {"host": server.host, "port": server.port, "login": server.login[0], "password": server.login[1]}
+    here = {'"contoso-dwh"': '"contoso-dwh", enforce_ssl=False', 'name="dwh"': f'name="{server.database}"'}
+    return Service(at, here)
+
+
+OWN_SERVICES: dict[str, ServiceName] = {
+    "databricks": "databricks",
+    "mssql": "mssql",
+    "mysql": "mysql",
+    "postgres": "postgresql",
+}
 """Types whose connections are for nothing else."""
 
 SERVICES: dict[str, Callable[[pytest.FixtureRequest], Service]] = {
@@ -129,6 +143,7 @@ SERVICES: dict[str, Callable[[pytest.FixtureRequest], Service]] = {
     "$DATABRICKS_TOKEN": _databricks,
     "$CRM_PASSWORD": _crm,
     "$SHOP_PASSWORD": _shop,
+    "$DWH_PASSWORD": _dwh,
 }
 """The secret that a page's connection names -> the service."""
 
@@ -191,6 +206,23 @@ def shop(servers: Servers) -> Iterator[str]:
         yield servers.mysql
         connection.execute(text("drop database shop"))
     engine.dispose()
+
+
+DWH = (
+    "create table dbo.sales (id int, amount decimal(10, 2), sold date)",
+    "insert into dbo.sales values (1, 9.99, '2026-11-02'), (2, 5, '2026-11-03'), (3, 1, '2026-10-03')",
+)
+
+
+@pytest.fixture
+def dwh(servers: Servers) -> Iterator[SqlServer]:
+    """The tables of the pages' database ``dwh``."""
+    server = servers.mssql
+    for statement in DWH:
+        server.execute(statement)
+    yield server
+    for table in ("sales", "sales_2026", "azureml_datastores_loads"):
+        server.execute(f"drop table if exists dbo.{table}")
 
 
 @pytest.fixture
