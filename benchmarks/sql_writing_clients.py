@@ -62,12 +62,15 @@ def pandas(host: str, file: Path) -> Iterator[None]:
 
     yield
     engine = sqlalchemy.create_engine(f"postgresql+psycopg://postgres@/postgres?host={quote(host, safe='')}")
-    frame = pd.read_parquet(file)
-    frame.to_sql("scores", engine, schema="bench", if_exists="append", index=False, chunksize=1000)
+    frame = pd.read_parquet(file, dtype_backend="numpy_nullable")
+    types = {"amount": sqlalchemy.Numeric(12, 2), "since": sqlalchemy.Date()}
+    frame.to_sql("scores", engine, schema="bench", if_exists="append", index=False, chunksize=1000, dtype=types)
 
 
 def insert_rows(host: str, file: Path) -> Iterator[None]:
     """Airflow's own ``DbApiHook.insert_rows``."""
+    import os
+
     import psycopg
     import pyarrow.parquet as pq
     from airflow.providers.common.sql.hooks.sql import DbApiHook
@@ -86,7 +89,8 @@ def insert_rows(host: str, file: Path) -> Iterator[None]:
     yield
     table = pq.read_table(file)
     rows = zip(*(column.to_pylist() for column in table.columns), strict=True)
-    Hook(conn_id="x").insert_rows("bench.scores", rows, table.column_names, executemany=True)
+    os.environ["AIRFLOW_CONN_BENCH"] = "generic://"
+    Hook(conn_id="bench").insert_rows("bench.scores", rows, table.column_names, executemany=True)
 
 
 CLIENTS = {

@@ -24,7 +24,7 @@ from airflow_azureml_datastores.transfer.source import Source
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_BATCH = 65_536
+_BATCH = 32_768
 """Rows."""
 _BLOCK = 1 << 20
 _EVERY_SECONDS = 5.0

@@ -129,7 +129,7 @@ class TestFiles:
             read(source)
 
 
-@pytest.fixture(scope="module", params=[pytest.param(found, id=found.name) for found in find_rigs()])
+@pytest.fixture(scope="module", params=[pytest.param(rig, id=rig.name) for rig in find_rigs()])
 def rig(request: pytest.FixtureRequest) -> TableRig:
     found: TableRig = request.param(request)
     return found

@@ -75,6 +75,7 @@ def run_mariadb(*settings: str) -> Iterator[str]:
             "--bind-address=127.0.0.1",
             f"--init-file={start}",
             f"--pid-file={folder}/pid",
+            f"--tmpdir={folder}",  # a server that starts takes away what others have in it
             *_SETTINGS,
             *settings,
         ]

@@ -25,6 +25,10 @@ class AzureSqlRig:
     name: ClassVar[str] = "azure_sql"
     type: ClassVar[str] = "AzureSqlDatabase"
     integers: ClassVar[str] = "select cast(value as int) as n from generate_series(1, {})"
+    numbers: ClassVar[str] = (
+        "select cast(value as bigint) as id, concat(N'name ', value) as name, cast(value as float) * 1.5 as f "
+        "from generate_series(1, cast(? as int)) order by id"
+    )
     failing: ClassVar[tuple[str, str]] = ("1 / (200000 - n)", "zero")
     unfit_names: ClassVar[Collection[str]] = []
     without_database: ClassVar[type[DatastoresError]] = ContainerNotFound
