@@ -182,8 +182,8 @@ class TestAgain:
 @pytest.mark.parametrize("at", range(1, 8))
 def test_breaks_off_anywhere(home: FileStore, take: Ingest, monkeypatch: pytest.MonkeyPatch, at: int, ask: Ask) -> None:
     """Nothing looks finished, and the next attempt ends as if there had been none before."""
-    monkeypatch.setattr(rows, "_PART", 1 << 19)
-    query = ask(400_000)
+    monkeypatch.setattr(rows, "_PART", 3 << 16)
+    query = ask(150_000)
     calls = 0
 
     def fail(call: str, path: str) -> None:
@@ -197,7 +197,7 @@ def test_breaks_off_anywhere(home: FileStore, take: Ingest, monkeypatch: pytest.
     assert "_manifest.json" not in contents(home, FOLDER)
     take(home, query)
     assert [entry.path for entry in manifest(home).entries] == parts(home)
-    assert table(home).num_rows == 400_000
+    assert table(home).num_rows == 150_000
 
 
 def take_in_process(
