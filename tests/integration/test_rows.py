@@ -20,7 +20,7 @@ from airflow_azureml_datastores.core.rows_input import RowsInput
 from airflow_azureml_datastores.core.store import FileStore
 from airflow_azureml_datastores.core.table_store import Query, TableStore
 from airflow_azureml_datastores.errors import AccessDenied, InvalidInput, NoData, Unavailable, Unsupported
-from airflow_azureml_datastores.transfer import rows
+from airflow_azureml_datastores.transfer import row_files, rows
 from airflow_azureml_datastores.transfer.ingest import ingest
 from tests.contract.tables.rig import TableRig, find_rigs
 from tests.contract.tables.rigs_postgresql import PostgreSqlRig
@@ -132,7 +132,7 @@ def test_table(rig: TableRig, home: FileStore, take: Ingest) -> None:
 
 
 def test_in_parts(home: FileStore, take: Ingest, monkeypatch: pytest.MonkeyPatch, ask: Ask) -> None:
-    monkeypatch.setattr(rows, "_PART", 1 << 20)
+    monkeypatch.setattr(row_files, "_PART", 1 << 20)
     take(home, ask(600_000))
     assert len(parts(home)) >= 3
     assert table(home)["id"].to_pylist() == list(range(1, 600_001))
@@ -155,7 +155,7 @@ class TestAgain:
         query = ask(10)
         first = take(home, query)
         before = contents(home, FOLDER)
-        monkeypatch.setattr(rows.RowsDelivery, "_written", None)
+        monkeypatch.setattr(rows.RowsDelivery, "_entries", None)
         assert take(home, query) == {**first, "unchanged": 1}
         assert contents(home, FOLDER) == before
 
@@ -180,7 +180,7 @@ class TestAgain:
 @pytest.mark.parametrize("at", range(1, 8))
 def test_breaks_off_anywhere(home: FileStore, take: Ingest, monkeypatch: pytest.MonkeyPatch, at: int, ask: Ask) -> None:
     """Nothing looks finished, and the next attempt ends as if there had been none before."""
-    monkeypatch.setattr(rows, "_PART", 1 << 19)
+    monkeypatch.setattr(row_files, "_PART", 1 << 19)
     query = ask(400_000)
     calls = 0
 
@@ -202,7 +202,7 @@ def take_in_process(
     told: Callable[[str, str], None], location: Location, login: Credential, sql: str, site: Site, size: int, part: int
 ) -> None:
     """The same in a process of its own; at the end it tells the most memory that it had, in KiB."""
-    rows._PART = part
+    row_files._PART = part
     with site.open() as home, location.open(login) as database:
         assert isinstance(database, TableStore)
         store = database

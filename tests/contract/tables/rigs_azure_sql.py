@@ -26,6 +26,8 @@ class AzureSqlRig:
     type: ClassVar[str] = "AzureSqlDatabase"
     integers: ClassVar[str] = "select cast(value as int) as n from generate_series(1, {})"
     failing: ClassVar[tuple[str, str]] = ("1 / (200000 - n)", "zero")
+    ranges: ClassVar[Sequence[tuple[str, Sequence[str]]]] = []
+    waiting: ClassVar[str] = ""
     unfit_names: ClassVar[Collection[str]] = []
     without_database: ClassVar[type[DatastoresError]] = ContainerNotFound
     values: ClassVar[Sequence[tuple[str, str, Any]]] = [
