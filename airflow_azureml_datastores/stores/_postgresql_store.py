@@ -112,11 +112,11 @@ class PostgreSqlStore(NarrowedTables):
                 yield [partial(self._fetched, statement, parameters, moment) for statement in statements]
             finally:
                 if readers := moment.end():
-                    self._stop(readers, parameters)
+                    self._stop(readers)
 
-    def _stop(self, readers: list[int], parameters: Mapping[str, str]) -> None:
-        """End connections that read, or wait for what a query gives; nothing on this side can make them."""
-        with suppress(DatastoresError), self._connected(parameters) as connection:
+    def _stop(self, readers: list[int]) -> None:
+        """End connections that read, or wait for what a query gives: from this side that cannot be broken off."""
+        with suppress(DatastoresError), self._connected(self._login.parameters()) as connection:
             connection.execute("select pg_terminate_backend(n) from unnest(%s::int[]) as n", [readers])
 
     @contextmanager
@@ -243,7 +243,7 @@ _MEANING: tuple[tuple[str, type[DatastoresError]], ...] = (
     (r'database "[^"]*" does not exist', ContainerNotFound),
     (r"authentication failed|no password supplied|no pg_hba.conf entry|role \S+ does not exist", AccessDenied),
     (r"permission denied|certificate|SSL", AccessDenied),
-    (r"imported? .*snapshot|invalid snapshot|snapshot \S+ does not exist", Unavailable),
+    (r'could not import the requested snapshot|invalid snapshot|snapshot "[^"]*" does not exist', Unavailable),
     (r"connection to server|unable to connect|could not translate host|server closed|terminating connection"
      r"|connection reset|could not receive|too many clients|starting up|shutting down|timeout expired", Unavailable),
 )  # fmt: skip
