@@ -10,12 +10,16 @@ import resource
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
 
-def ours(host: str, query: str, folder: Path) -> Iterator[None]:
-    """The ingest as the operator does it: described, in parts, digested, with a manifest."""
+def ours(host: str, query: str, folder: Path, readers: int = 1) -> Iterator[None]:
+    """The ingest as the operator does it: described, in parts, digested, with a manifest.
+
+    :param readers: side by side, each of a range of ``id``.
+    """
     import duckdb  # noqa: F401
     import psycopg  # noqa: F401
     import pyarrow.parquet  # noqa: F401
@@ -32,6 +36,8 @@ def ours(host: str, query: str, folder: Path) -> Iterator[None]:
     with LocalDirectory(str(folder)).open(Anonymous()) as there, location.open(Login("postgres", "")) as store:
         target = Place("there", there, "x/")
         delivery = RowsDelivery(store, Query(query), "a query", target, "parquet", False, "bench", print)
+        if readers > 1:
+            delivery.partition, delivery.partitions = "id", readers
         delivery.check()
         delivery.deliver()
 
@@ -80,7 +86,12 @@ def pandas(host: str, query: str, folder: Path) -> Iterator[None]:
     writer.close()
 
 
-CLIENTS = {"ours": ours, "connectorx": connectorx, "ADBC": adbc, "pandas read_sql": pandas}
+OURS = {
+    "ours": ours,
+    "ours, 2 side by side": partial(ours, readers=2),
+    "ours, 4 side by side": partial(ours, readers=4),
+}
+CLIENTS = {**OURS, "connectorx": connectorx, "ADBC": adbc, "pandas read_sql": pandas}
 
 
 def cpu() -> float:

@@ -70,10 +70,12 @@ class Input(Templated):
         keys: Sequence[str] = (),
         initial: Any = None,
         consumer: str | None = None,
+        partition: str | None = None,
+        partitions: int | None = None,
     ) -> RowsInput:
         """Rows of a database: what a query gives, or what is new in that, as files. See :class:`RowsInput`."""
-        new = (watermark, overlap, keys, initial, consumer)
-        return RowsInput(datastore, sql, None, parameters, (), format, allow_empty, *new)
+        more = (watermark, overlap, keys, initial, consumer, partition, partitions)
+        return RowsInput(datastore, sql, None, parameters, (), format, allow_empty, *more)
 
     @staticmethod
     def table(
@@ -88,10 +90,12 @@ class Input(Templated):
         keys: Sequence[str] = (),
         initial: Any = None,
         consumer: str | None = None,
+        partition: str | None = None,
+        partitions: int | None = None,
     ) -> RowsInput:
         """Rows of a database: a whole table, or what is new in it, as files. See :class:`RowsInput`."""
-        new = (watermark, overlap, keys, initial, consumer)
-        return RowsInput(datastore, None, table, (), columns, format, allow_empty, *new)
+        more = (watermark, overlap, keys, initial, consumer, partition, partitions)
+        return RowsInput(datastore, None, table, (), columns, format, allow_empty, *more)
 
 
 @dataclass(frozen=True)

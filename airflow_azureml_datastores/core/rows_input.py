@@ -7,11 +7,13 @@ from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import Any, Literal, get_args
 
-from airflow_azureml_datastores.core.template import Templated, flag
+from airflow_azureml_datastores.core.template import Templated, flag, whole_number
 from airflow_azureml_datastores.core.watermark import Overlap, check_overlap
 from airflow_azureml_datastores.errors import InvalidInput
 
 RowsFormat = Literal["parquet", "csv"]
+
+_PARTITIONS = range(2, 17)
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class RowsInput(Templated):
     :param keys: the columns that tell rows apart; needed for an overlap, and kept with the cursor.
     :param initial: a watermark above which the consumer's very first batch begins; None takes all.
     :param consumer: who takes; None is the task and the input's name.
+    :param partition: a column of whole numbers, decimals, dates or timestamps, ranges of which are read side by side.
+    :param partitions: how many, 2 to 16.
     """
 
     datastore: str
@@ -47,6 +51,8 @@ class RowsInput(Templated):
     keys: Sequence[str] = ()
     initial: Any = None
     consumer: str | None = None
+    partition: str | None = None
+    partitions: int | None = None
 
     def check(self) -> None:
         given = [text for text in (self.sql, self.table) if text is not None]
@@ -64,6 +70,7 @@ class RowsInput(Templated):
             )
         object.__setattr__(self, "allow_empty", flag("allow_empty", self.allow_empty))
         self._check_watermark()
+        self._check_partitions()
 
     def _check_watermark(self) -> None:
         keys = self.keys
@@ -85,6 +92,19 @@ class RowsInput(Templated):
         for name in (self.watermark, *keys):
             if self.columns and name not in self.columns:
                 raise InvalidInput(f"the column {name!r} is needed to tell which rows are new: add it to columns.")
+
+    def _check_partitions(self) -> None:
+        if self.partition is None and self.partitions is None:
+            return
+        if self.partition is None or self.partitions is None:
+            raise InvalidInput("rows are read side by side with both: partition, a column, and partitions, how many.")
+        if not isinstance(self.partition, str) or not self.partition:
+            raise InvalidInput(f"a partition is the name of a column, not {self.partition!r}.")
+        object.__setattr__(self, "partitions", whole_number("partitions", self.partitions))
+        if self.partitions not in _PARTITIONS:
+            raise InvalidInput(f"partitions are {_PARTITIONS[0]} to {_PARTITIONS[-1]}, not {self.partitions}.")
+        if self.columns and self.partition not in self.columns:
+            raise InvalidInput(f"the column {self.partition!r} is needed to read its ranges: add it to columns.")
 
     @property
     def overlapping(self) -> bool:

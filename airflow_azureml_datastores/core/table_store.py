@@ -11,9 +11,10 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from airflow_azureml_datastores.core.store import Store
+from airflow_azureml_datastores.errors import Unsupported
 
 Schema = Any
 """A ``pyarrow.Schema``."""
@@ -55,7 +56,7 @@ class Rows:
 
 
 OpenRows = Callable[[], AbstractContextManager[Rows]]
-"""Opens the rows of a load; each attempt opens them anew."""
+"""Opens rows: those of a load, which each attempt opens anew, or those of one part of several."""
 
 WriteMode = Literal["fail", "append", "overwrite", "upsert"]
 
@@ -98,6 +99,8 @@ class TableStore(Store):
     :class:`Unavailable`; others are listed with the call.
     """
 
+    datastore_type: ClassVar[str] = ""
+
     @abstractmethod
     def check_query(self, query: Query) -> None:
         """Find out what :meth:`read` would refuse, without running the query. Raises the same."""
@@ -110,6 +113,31 @@ class TableStore(Store):
             have no names of their own.
         :raises InvalidInput: (while rows are taken) a value is there that Arrow has no place for.
         """
+
+    def check_parts(self, query: Query, column: str) -> None:
+        """Find out what :meth:`read_in_parts` would refuse, without running the query. Raises the same."""
+        raise self._no_parts
+
+    def read_in_parts(self, query: Query, column: str, parts: int) -> AbstractContextManager[Sequence[OpenRows]]:
+        """Run a query in parts, which are ranges of a column's values. All parts are of one moment.
+
+        Parts are for several threads, each of which opens one, within this context. Leaving it ends those that are
+        still being read: they raise. No part is in the order of the query.
+
+        :param column: of whole numbers, decimals, dates or timestamps. Rows where it is NULL are in the first part.
+        :param parts: how many at most. All rows are in them, each one once, if the query gives the same rows however
+            often it is run at one moment.
+        :raises Unsupported: this type of database has no moments that several connections can see.
+        :raises InvalidInput: as :meth:`read`; or there is no such column, or its type is another one.
+        """
+        raise self._no_parts
+
+    @property
+    def _no_parts(self) -> Unsupported:
+        return Unsupported(
+            f"{self.url}: a database of type {self.datastore_type} cannot show one moment to several connections, so "
+            f"its rows cannot be read side by side: leave out partition and partitions."
+        )
 
     @abstractmethod
     def table(self, name: str, columns: Sequence[str] = ()) -> Query:

@@ -41,6 +41,8 @@ class NewRowsSensor(WorkspaceSensor):
     :param keys: the columns that tell rows apart; needed for an overlap.
     :param initial: a watermark above which the consumer's very first batch begins; None takes all.
     :param format: of the files that the ingest makes: ``parquet`` or ``csv``.
+    :param partition: a column, ranges of which the ingest reads side by side; see ``Input.table``.
+    :param partitions: how many, 2 to 16.
     :param min_rows: how many new rows make a batch.
     :param consumer: who takes the rows; consumers don't affect each other. None is this task.
     :param deferrable: wait in the triggerer, without a worker slot.
@@ -61,6 +63,8 @@ class NewRowsSensor(WorkspaceSensor):
         "keys",
         "initial",
         "format",
+        "partition",
+        "partitions",
         "min_rows",
         "consumer",
         "workspace_conn_id",
@@ -80,6 +84,8 @@ class NewRowsSensor(WorkspaceSensor):
         keys: Sequence[str] = (),
         initial: Any = None,
         format: RowsFormat = "parquet",
+        partition: str | None = None,
+        partitions: int | None = None,
         min_rows: int = 1,
         consumer: str | None = None,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
@@ -97,6 +103,8 @@ class NewRowsSensor(WorkspaceSensor):
         self.keys = keys
         self.initial = initial
         self.format = format
+        self.partition = partition
+        self.partitions = partitions
         self.min_rows = min_rows
         self.consumer = consumer
 
@@ -122,6 +130,8 @@ class NewRowsSensor(WorkspaceSensor):
             keys=self.keys,
             initial=self.initial,
             consumer=consumer_of(context, self.consumer or None),
+            partition=self.partition,
+            partitions=self.partitions,
         )
         batch = unique_slug(context["ti"].run_id, task_name(context))
         return RowsWatch(rows, batch, whole_number("min_rows", self.min_rows))

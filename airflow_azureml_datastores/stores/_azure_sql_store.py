@@ -60,6 +60,7 @@ class AzureSqlStore(NarrowedTables):
     :raises InvalidConnection: the credential is of no use for it, or for the driver.
     """
 
+    datastore_type = "AzureSqlDatabase"
     _grammar = T_SQL
     _quotes = "[]"
     _first = "select top (1) {column} from {rows} order by {column} desc"

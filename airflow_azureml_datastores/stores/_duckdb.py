@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,7 +47,11 @@ def attached(kind: str, parameters: Mapping[str, str]) -> Iterator[duckdb.DuckDB
         db.execute(f"load {_literal(_extension(kind))}")
         conninfo = " ".join(f"{name}={_conninfo_value(value)}" for name, value in parameters.items())
         db.execute(f"attach {_literal(conninfo)} as db (type {kind}, read_only)")
-        yield db
+        try:
+            yield db
+        finally:
+            with suppress(duckdb.Error):  # closed in a transaction whose connection is lost, it ends the whole process
+                db.execute("rollback")
 
 
 def told(error: Exception, parameters: Mapping[str, str]) -> str:

@@ -40,6 +40,7 @@ class MySqlStore(NarrowedTables):
     :raises InvalidConnection: the credential is of no use for it.
     """
 
+    datastore_type = "AzureMySql"
     _grammar = MYSQL
     _quotes = "``"
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn
+from contextlib import closing, contextmanager, nullcontext, suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from airflow_azureml_datastores.core.credentials import Credential
 from airflow_azureml_datastores.core.table_store import Load, Loaded, OpenRows, Query, Rows, Schema
@@ -23,6 +24,7 @@ from airflow_azureml_datastores.stores._database_login import Server
 from airflow_azureml_datastores.stores._narrowed_tables import NarrowedTables, without_end
 from airflow_azureml_datastores.stores._postgresql_loading import PostgreSqlDatabase
 from airflow_azureml_datastores.stores._postgresql_login import PostgreSqlLogin
+from airflow_azureml_datastores.stores._postgresql_parts import Moment, bounds, partition_column, ranges
 from airflow_azureml_datastores.stores._postgresql_types import Column, check_finite
 from airflow_azureml_datastores.stores._sql_text import POSTGRESQL, bind, name_parts, quoted
 from airflow_azureml_datastores.stores._table_loading import check_target, create_records, load_rows
@@ -39,12 +41,23 @@ _SETTING = "azureml_datastores.p"
 """Values of a query are settings of the session, as a COPY takes no parameters."""
 
 
+class _Statement(NamedTuple):
+    """What PostgreSQL is asked for rows.
+
+    :param settings: the values that stand in its text.
+    """
+
+    text: str
+    settings: dict[str, Any]
+
+
 class PostgreSqlStore(NarrowedTables):
     """A PostgreSQL database, open.
 
     :raises InvalidConnection: the credential is of no use for it.
     """
 
+    datastore_type = "AzurePostgreSql"
     _grammar = POSTGRESQL
 
     def __init__(self, server: Server, credential: Credential) -> None:
@@ -69,23 +82,61 @@ class PostgreSqlStore(NarrowedTables):
         return Query(f"select {chosen} from {'.'.join(map(quoted, name_parts(name)))}")
 
     def check_query(self, query: Query) -> None:
-        sql, values = bind(query, POSTGRESQL, lambda n: f"${n + 1}")
-        self._describe(sql, values, self._login.parameters())
+        with self._connected(self._login.parameters()) as connection:
+            self._describe(connection, query)
 
     @contextmanager
     def read(self, query: Query) -> Iterator[Rows]:
         parameters = self._login.parameters()
+        with self._connected(parameters) as connection:
+            statement = self._statement(connection, query)
+        with self._fetched(statement, parameters) as rows:
+            yield rows
+
+    def check_parts(self, query: Query, column: str) -> None:
+        with self._connected(self._login.parameters()) as connection:
+            partition_column(connection, self._describe(connection, query)[0], column)
+
+    @contextmanager
+    def read_in_parts(self, query: Query, column: str, parts: int) -> Iterator[list[OpenRows]]:
+        parameters = self._login.parameters()
         sql, values = bind(query, POSTGRESQL, lambda n: f"${n + 1}")
-        columns, types = self._describe(sql, values, parameters)
+        texts = [None if value is None else _as_text(value) for value in values]
+        with self._connected(parameters) as connection:
+            moment = Moment(connection)
+            found = partition_column(connection, self._describe(connection, query)[0], column)
+            met = bounds(connection, without_end(sql), texts, found, parts)
+            queries = [self._of(query, "q.*", where, more) for where, more in ranges(column, met)]
+            statements = [self._statement(connection, part) for part in queries]
+            try:
+                yield [partial(self._fetched, statement, parameters, moment) for statement in statements]
+            finally:
+                if readers := moment.end():
+                    self._stop(readers)
+
+    def _stop(self, readers: list[int]) -> None:
+        """End connections that read, or wait for what a query gives: from this side that cannot be broken off."""
+        with suppress(DatastoresError), self._connected(self._login.parameters()) as connection:
+            connection.execute("select pg_terminate_backend(n) from unnest(%s::int[]) as n", [readers])
+
+    @contextmanager
+    def _fetched(
+        self, statement: _Statement, parameters: Mapping[str, str], moment: Moment | None = None
+    ) -> Iterator[Rows]:
+        with self._translated(parameters), _duckdb.attached("postgres", parameters) as db:
+            db.execute("begin")
+            with nullcontext() if moment is None else moment.seen(db):
+                self._set(db, statement.settings)
+                found = db.execute("select * from postgres_query('db', ?)", [statement.text]).to_arrow_reader(_ROWS)
+                yield Rows(found.schema, self._batches(found, parameters))
+
+    def _statement(self, connection: psycopg.Connection[Any], query: Query) -> _Statement:
+        columns, types, values = self._describe(connection, query)
         terms = [_term(n, type_, value) for n, (type_, value) in enumerate(zip(types, values, strict=True))]
         bound, _ = bind(query, POSTGRESQL, terms.__getitem__)
         chosen = ", ".join(f"{column.term()} as {quoted(column.name)}" for column in columns)
         text = f"select {chosen} from (\n{without_end(bound)}\n) as q"
-        with self._translated(parameters), _duckdb.attached("postgres", parameters) as db:
-            db.execute("begin")
-            self._set(db, {f"{_SETTING}{n}": value for n, value in enumerate(values) if value is not None})
-            reader = db.execute("select * from postgres_query('db', ?)", [text]).to_arrow_reader(_ROWS)
-            yield Rows(reader.schema, self._batches(reader, parameters))
+        return _Statement(text, {f"{_SETTING}{n}": value for n, value in enumerate(values) if value is not None})
 
     def _batches(self, reader: pa.RecordBatchReader, parameters: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
@@ -100,27 +151,25 @@ class PostgreSqlStore(NarrowedTables):
             check_finite(batch)
             yield batch
 
-    def _describe(
-        self, sql: str, values: Sequence[Any], parameters: Mapping[str, str]
-    ) -> tuple[list[Column], list[str]]:
-        """The columns that a query gives, and the types that its values have to have."""
+    def _describe(self, connection: psycopg.Connection[Any], query: Query) -> tuple[list[Column], list[str], list[Any]]:
+        """The columns that a query gives, the types that its values have to have, and these values."""
         from psycopg import pq
 
-        with self._connected(parameters) as connection:
-            link = connection.pgconn
-            prepared = link.prepare(b"", without_end(sql).encode())
-            if prepared.status != pq.ExecStatus.COMMAND_OK:
-                said = _duckdb.told(InvalidInput(prepared.get_error_message("UTF8")), parameters)
-                raise _class_of(said)(f"{self.url} refuses the query: {said}")
-            found = link.describe_prepared(b"")
-            oids = [found.param_type(n) for n in range(found.nparams)]
-            types = connection.execute(
-                "select format_type(t::oid, null) from unnest(%s::bigint[]) with ordinality as x(t, n) order by n",
-                [oids],
-            ).fetchall()
-            columns = [
-                Column((found.fname(n) or b"").decode(), found.ftype(n), found.fmod(n)) for n in range(found.nfields)
-            ]
+        sql, values = bind(query, POSTGRESQL, lambda n: f"${n + 1}")
+        link = connection.pgconn
+        prepared = link.prepare(b"", without_end(sql).encode())
+        if prepared.status != pq.ExecStatus.COMMAND_OK:
+            said = _duckdb.told(InvalidInput(prepared.get_error_message("UTF8")), {})
+            raise _class_of(said)(f"{self.url} refuses the query: {said}")
+        found = link.describe_prepared(b"")
+        oids = [found.param_type(n) for n in range(found.nparams)]
+        types = connection.execute(
+            "select format_type(t::oid, null) from unnest(%s::bigint[]) with ordinality as x(t, n) order by n",
+            [oids],
+        ).fetchall()
+        columns = [
+            Column((found.fname(n) or b"").decode(), found.ftype(n), found.fmod(n)) for n in range(found.nfields)
+        ]
         if not columns:
             raise InvalidInput("the query gives no rows: it has to be a SELECT, or a WITH … SELECT.")
         if len(oids) != len(values):
@@ -129,7 +178,7 @@ class PostgreSqlStore(NarrowedTables):
         if repeated:
             names = ", ".join(map(repr, repeated))
             raise InvalidInput(f"the query gives several columns of the same name, {names}: name them apart with AS.")
-        return columns, [name for (name,) in types]
+        return columns, [name for (name,) in types], values
 
     def _set(self, db: duckdb.DuckDBPyConnection, settings: Mapping[str, Any]) -> None:
         """Give the session values, for the transaction."""
@@ -170,7 +219,7 @@ class PostgreSqlStore(NarrowedTables):
         from psycopg.conninfo import make_conninfo
 
         try:
-            with psycopg.connect(make_conninfo("", **parameters), autocommit=True) as connection:
+            with closing(psycopg.connect(make_conninfo("", **parameters), autocommit=True)) as connection:
                 yield connection
         except psycopg.Error as error:
             self._refused(error, parameters)
@@ -194,6 +243,7 @@ _MEANING: tuple[tuple[str, type[DatastoresError]], ...] = (
     (r'database "[^"]*" does not exist', ContainerNotFound),
     (r"authentication failed|no password supplied|no pg_hba.conf entry|role \S+ does not exist", AccessDenied),
     (r"permission denied|certificate|SSL", AccessDenied),
+    (r'could not import the requested snapshot|invalid snapshot|snapshot "[^"]*" does not exist', Unavailable),
     (r"connection to server|unable to connect|could not translate host|server closed|terminating connection"
      r"|connection reset|could not receive|too many clients|starting up|shutting down|timeout expired", Unavailable),
 )  # fmt: skip

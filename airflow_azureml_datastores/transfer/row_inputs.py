@@ -46,6 +46,8 @@ def prepare_rows(
         label=f"[ingest] {run.experiment}/{run.run}  {name}",
         say=say,
         origin={"experiment": run.experiment, "run": run.run, "input": name},
+        partition=given.partition,
+        partitions=given.partitions or 1,
     )
     if given.watermark is None:
         return rows

@@ -5,34 +5,25 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, TypeVar
-
-import xxhash
+from queue import SimpleQueue
+from threading import Lock
+from typing import TYPE_CHECKING
 
 from airflow_azureml_datastores.core.manifest import MANIFEST, Entry, Manifest
 from airflow_azureml_datastores.core.place import Place
 from airflow_azureml_datastores.core.rows_input import RowsFormat
-from airflow_azureml_datastores.core.table_store import Query, TableStore
+from airflow_azureml_datastores.core.table_store import OpenRows, Query, TableStore
 from airflow_azureml_datastores.errors import NoData, PathNotFound
 from airflow_azureml_datastores.transfer.delivery import check_folder
 from airflow_azureml_datastores.transfer.engine import delete_all
 from airflow_azureml_datastores.transfer.progress import Say, human_count, human_number, human_size
+from airflow_azureml_datastores.transfer.row_files import RowFiles, ahead, full_tables
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-T = TypeVar("T")
-
-_PART = 128 << 20
-"""Bytes after which a part ends; it is on the worker's disk until it is uploaded."""
-_GROUP = 65_536
-"""Rows of a Parquet row group: enough for its encodings, little enough to be held."""
-_CHUNK = 1 << 20
 _EVERY_SECONDS = 5.0
 
 
@@ -50,8 +41,11 @@ class RowsDelivery:
     :param origin: who delivers; goes into the manifest, as do ``rows``, ``schema`` (name -> Arrow type) and ``query``
         (its digest).
     :param batch: which of several batches of the same query's rows it is.
-    :param pick: leaves out rows that do not belong to it, called with each of the tables in their order.
+    :param pick: leaves out rows that do not belong to it, called with each of the tables, by several threads if there
+        are several parts.
     :param fresh: to be taken anew, whatever is there.
+    :param partition: a column, ranges of which are read side by side; None is one reader, in the query's order.
+    :param partitions: how many such ranges there are, at most.
     """
 
     store: TableStore
@@ -66,16 +60,22 @@ class RowsDelivery:
     batch: str = ""
     pick: Callable[[pa.Table], pa.Table] = field(default=lambda table: table)
     fresh: bool = False
+    partition: str | None = None
+    partitions: int = 1
     rows: int = field(default=0, init=False)
-    schema: dict[str, str] = field(default_factory=dict, init=False)
 
     def check(self) -> None:
         """Find out what would go wrong, before anything moves.
 
-        :raises InvalidInput: the database refuses the query, or there is a file where the folder should be.
+        :raises InvalidInput: the database refuses the query, or there is a file where the folder should be; or the
+            partition is no column for it.
+        :raises Unsupported: there is a partition, and the database cannot be read side by side.
         """
         check_folder(self.target)
-        self.store.check_query(self.query)
+        if self.partition is None:
+            self.store.check_query(self.query)
+        else:
+            self.store.check_parts(self.query, self.partition)
 
     def deliver(self) -> tuple[Manifest, bool]:
         """Returns what is there in the end, and whether it was there already.
@@ -92,8 +92,9 @@ class RowsDelivery:
         store = self.target.store
         delete_all(store, [record.path, *(self.target.at(path).path for path in there)])
         begun, self.rows = time.monotonic(), 0
-        entries = self._parts()
-        found = {"rows": str(self.rows), "schema": json.dumps(self.schema, ensure_ascii=False)}
+        entries = self._entries()
+        schema = {name: str(kind) for name, kind in zip(self._schema.names, self._schema.types, strict=True)}
+        found = {"rows": str(self.rows), "schema": json.dumps(schema, ensure_ascii=False)}
         origin = {**self.origin, "query": self.digest, **found}
         manifest = Manifest(self.source, self.target.folder().uri, tuple(entries), origin)
         store.write(record.path, manifest.to_json())
@@ -125,113 +126,72 @@ class RowsDelivery:
             return None
         return manifest if manifest.origin.get("query") == self.digest else None
 
-    def _parts(self) -> list[Entry]:
-        with (
-            TemporaryDirectory(prefix="rows-", ignore_cleanup_errors=True) as folder,
-            ThreadPoolExecutor(1, thread_name_prefix="upload") as pool,
-        ):
-            uploads: list[Future[Entry]] = []
-            for path in self._written(Path(folder)):
-                for upload in uploads[-1:]:  # so that the disk holds two at most: one that grows, one on its way
-                    upload.result()
-                uploads.append(pool.submit(self._upload, path))
-            return [upload.result() for upload in uploads]
-
-    def _written(self, folder: Path) -> Iterator[Path]:
-        """Yield parts on this machine's disk, each once it is whole. The database is read meanwhile."""
-        with self.store.read(self.query) as found, ahead(self._picked(found.batches)) as batches:
-            self.schema = {name: str(kind) for name, kind in zip(found.schema.names, found.schema.types, strict=True)}
-            count, said = 0, time.monotonic()
-            batch = next(batches, None)
-            if batch is None and not self.allow_empty:
+    def _entries(self) -> list[Entry]:
+        files = RowFiles(self.target, self.format, self._count)
+        self._counting, self._said = Lock(), time.monotonic()
+        if self.partition is None:
+            entries = self._taken(lambda: self.store.read(self.query), files, "part-")
+        else:
+            entries = self._side_by_side(files, self.partition)
+        if not self.rows:
+            if not self.allow_empty:
                 raise NoData(f"{self.source} gives no rows; pass allow_empty=True to accept.")
-            while batch is not None or not count:
-                path = folder / f"part-{count:05}.{self.format}"
-                with _Writer(path, found.schema, self.format) as writer:
-                    while batch is not None and writer.size < _PART:
-                        writer.write(batch)
-                        self.rows += batch.num_rows
-                        batch = next(batches, None)
-                        if time.monotonic() > said + _EVERY_SECONDS:
-                            said = time.monotonic()
-                            self.say(f"{self.label}  {human_number(self.rows)} rows")
-                count += 1
-                yield path
+            entries = files.bring(iter(()), self._schema, "part-", empty=True)
+        return entries
+
+    def _side_by_side(self, files: RowFiles, column: str) -> list[Entry]:
+        """Let each part be taken by a thread. The first error is raised, and ends what the others do."""
+        ended: SimpleQueue[tuple[int, list[Entry]] | BaseException] = SimpleQueue()
+
+        def take(number: int, opened: OpenRows) -> None:
+            try:
+                ended.put((number, self._taken(opened, files, f"part-{number:02}-", ended.put)))
+            except BaseException as error:  # noqa: BLE001  # it is raised where the others are waited for
+                ended.put(error)
+
+        found: dict[int, list[Entry]] = {}
+        with (
+            ThreadPoolExecutor(self.partitions, thread_name_prefix="read-part") as pool,
+            self.store.read_in_parts(self.query, column, self.partitions) as parts,
+        ):
+            try:
+                for number, opened in enumerate(parts):
+                    pool.submit(take, number, opened)
+                while len(found) < len(parts):
+                    end = ended.get()
+                    if isinstance(end, BaseException):
+                        raise end
+                    found[end[0]] = end[1]
+            except BaseException:
+                files.stop()
+                raise
+        return [entry for number in sorted(found) for entry in found[number]]
+
+    def _taken(
+        self,
+        opened: OpenRows,
+        files: RowFiles,
+        prefix: str,
+        failed: Callable[[BaseException], None] = lambda error: None,
+    ) -> list[Entry]:
+        """Take what one reader reads.
+
+        :param failed: told of an error before the read is ended, which may have to be waited for.
+        """
+        with opened() as found, ahead(self._picked(found.batches)) as tables:
+            self._schema = found.schema
+            try:
+                return files.bring(tables, found.schema, prefix)
+            except BaseException as error:
+                failed(error)
+                raise
 
     def _picked(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
-        return (table for table in map(self.pick, _full_batches(batches)) if table.num_rows)
+        return (table for table in map(self.pick, full_tables(batches)) if table.num_rows)
 
-    def _upload(self, path: Path) -> Entry:
-        size, digest = path.stat().st_size, xxhash.xxh3_128()
-
-        def chunks() -> Iterator[bytes]:
-            digest.reset()
-            with path.open("rb") as file:
-                while chunk := file.read(_CHUNK):
-                    digest.update(chunk)
-                    yield chunk
-
-        etag = self.target.store.write(self.target.at(path.name).path, chunks(), size=size)
-        path.unlink()
-        return Entry(path.name, size, etag, "", "", f"xxh128:{digest.hexdigest()}")
-
-
-def _full_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """The same rows, as many at once as make a row group; a database gives them by the thousand."""
-    import pyarrow as pa
-
-    held: list[pa.RecordBatch] = []
-    rows = 0
-    for batch in batches:
-        held.append(batch)
-        rows += batch.num_rows
-        if rows >= _GROUP:
-            yield pa.Table.from_batches(held)
-            held, rows = [], 0
-    if rows:
-        yield pa.Table.from_batches(held)
-
-
-@contextmanager
-def ahead(items: Iterator[T]) -> Iterator[Iterator[T]]:
-    """The same items, the next one being fetched while one is in use."""
-    end = object()
-
-    def fetched() -> Iterator[T]:
-        coming: Future[Any] = pool.submit(next, items, end)
-        while (item := coming.result()) is not end:
-            coming = pool.submit(next, items, end)
-            yield item
-
-    with ThreadPoolExecutor(1, thread_name_prefix="read-rows") as pool:
-        yield fetched()
-
-
-class _Writer:
-    """One part on disk."""
-
-    def __init__(self, path: Path, schema: pa.Schema, format: RowsFormat) -> None:
-        self._file = path.open("wb")
-        self._writer: Any
-        if format == "parquet":
-            import pyarrow.parquet as pq
-
-            self._writer = pq.ParquetWriter(self._file, schema, compression="zstd", compression_level=1)
-        else:
-            import pyarrow.csv
-
-            self._writer = pyarrow.csv.CSVWriter(self._file, schema)
-
-    @property
-    def size(self) -> int:
-        return self._file.tell()
-
-    def write(self, table: pa.Table) -> None:
-        self._writer.write(table)
-
-    def __enter__(self) -> _Writer:
-        return self
-
-    def __exit__(self, *failed: object) -> None:
-        self._writer.close()
-        self._file.close()
+    def _count(self, rows: int) -> None:
+        with self._counting:
+            self.rows += rows
+            if time.monotonic() > self._said + _EVERY_SECONDS:
+                self._said = time.monotonic()
+                self.say(f"{self.label}  {human_number(self.rows)} rows")

@@ -18,7 +18,7 @@ from airflow_azureml_datastores.core.table_store import Load, Loaded, OpenRows, 
 from airflow_azureml_datastores.errors import InvalidInput, MissingExtra, NoData
 from airflow_azureml_datastores.transfer.new_rows import query_of
 from airflow_azureml_datastores.transfer.progress import Say, human_count, human_number
-from airflow_azureml_datastores.transfer.rows import ahead
+from airflow_azureml_datastores.transfer.row_files import ahead
 from airflow_azureml_datastores.transfer.source import Source
 
 if TYPE_CHECKING:

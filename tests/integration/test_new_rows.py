@@ -105,6 +105,26 @@ def test_each_batch_begins_where_the_last_one_ended(orders: Orders) -> None:
         orders.run("r3")
 
 
+def test_side_by_side(orders: Orders) -> None:
+    """The same rows, late ones among them, and again those that are taken."""
+    side = {**OVERLAP, "partition": "id", "partitions": 3}
+    orders.insert((1, 10), (2, 18), (3, 20), (4, 20), (5, 13))
+    orders.run("r1", **side)
+    assert "part-02-00000.parquet" in contents(orders.home, "experiments/e/r1/inputs/x/")
+    orders.insert((6, 16), (7, 14), (8, 21), (9, 22))  # 14 is too late
+    orders.run("r2", **side)
+    orders.insert((10, 19), (11, 23))
+    orders.run("r3", **OVERLAP)
+    before = [orders.took(run) for run in ("r1", "r2", "r3")]
+    assert before[1:] == [[(6, 16), (8, 21), (9, 22)], [(10, 19), (11, 23)]]
+    for path in contents(orders.home, "experiments/e/r2/"):
+        orders.home.delete(f"experiments/e/r2/{path}")
+    orders.run("r2", **side)
+    assert [orders.took(run) for run in ("r1", "r2", "r3")] == before
+    with pytest.raises(NoData, match="no rows that are new"):
+        orders.run("r4", **side)
+
+
 def test_initial(orders: Orders) -> None:
     orders.insert((1, 10), (2, 20))
     assert orders.run("r1", initial="10")["watermark"]["low"] == 10

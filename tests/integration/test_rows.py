@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import time
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from typing import Any
@@ -20,7 +21,7 @@ from airflow_azureml_datastores.core.rows_input import RowsInput
 from airflow_azureml_datastores.core.store import FileStore
 from airflow_azureml_datastores.core.table_store import Query, TableStore
 from airflow_azureml_datastores.errors import AccessDenied, InvalidInput, NoData, Unavailable, Unsupported
-from airflow_azureml_datastores.transfer import rows
+from airflow_azureml_datastores.transfer import row_files, rows
 from airflow_azureml_datastores.transfer.ingest import ingest
 from tests.contract.tables.rig import TableRig
 from tests.contract.tables.rigs_mysql import MySqlRig
@@ -64,6 +65,21 @@ def home(request: pytest.FixtureRequest, servers: Servers) -> Iterator[FileStore
     with make_sites(servers) as sites:
         made: Sites = sites
         yield made.open(request.param)
+
+
+SIDES = [
+    pytest.param({}, id="one"),
+    pytest.param({"partition": "id", "partitions": 3}, id="side_by_side"),
+]
+
+
+@pytest.fixture(params=SIDES)
+def side(request: pytest.FixtureRequest, rig: TableRig) -> dict[str, Any]:
+    """By how many readers rows are read, as fields of their input."""
+    found: dict[str, Any] = request.param
+    if found and not rig.ranges:
+        pytest.skip("the database cannot be read side by side")
+    return found
 
 
 Ingest = Callable[..., dict[str, Any]]
@@ -134,7 +150,7 @@ def test_table(rig: TableRig, home: FileStore, take: Ingest) -> None:
 
 
 def test_in_parts(home: FileStore, take: Ingest, monkeypatch: pytest.MonkeyPatch, ask: Ask) -> None:
-    monkeypatch.setattr(rows, "_PART", 1 << 20)
+    monkeypatch.setattr(row_files, "_PART", 1 << 20)
     take(home, ask(600_000))
     assert len(parts(home)) >= 3
     assert table(home)["id"].to_pylist() == list(range(1, 600_001))
@@ -142,13 +158,13 @@ def test_in_parts(home: FileStore, take: Ingest, monkeypatch: pytest.MonkeyPatch
 
 
 class TestNothing:
-    def test_is_an_error(self, home: FileStore, take: Ingest, ask: Ask) -> None:
+    def test_is_an_error(self, home: FileStore, take: Ingest, ask: Ask, side: dict[str, Any]) -> None:
         with pytest.raises(NoData, match="a query of datastore 'crm' gives no rows; pass allow_empty=True"):
-            take(home, ask(0))
+            take(home, ask(0, **side))
         assert contents(home, "") == {}
 
-    def test_may_be_accepted(self, home: FileStore, take: Ingest, ask: Ask) -> None:
-        assert take(home, ask(0, allow_empty=True))["rows"] == 0
+    def test_may_be_accepted(self, home: FileStore, take: Ingest, ask: Ask, side: dict[str, Any]) -> None:
+        assert take(home, ask(0, allow_empty=True, **side))["rows"] == 0
         assert table(home).schema.names == ["id", "name", "f"]
 
 
@@ -157,7 +173,7 @@ class TestAgain:
         query = ask(10)
         first = take(home, query)
         before = contents(home, FOLDER)
-        monkeypatch.setattr(rows.RowsDelivery, "_written", None)
+        monkeypatch.setattr(rows.RowsDelivery, "_entries", None)
         assert take(home, query) == {**first, "unchanged": 1}
         assert contents(home, FOLDER) == before
 
@@ -180,10 +196,12 @@ class TestAgain:
 
 
 @pytest.mark.parametrize("at", range(1, 8))
-def test_breaks_off_anywhere(home: FileStore, take: Ingest, monkeypatch: pytest.MonkeyPatch, at: int, ask: Ask) -> None:
+def test_breaks_off_anywhere(
+    home: FileStore, take: Ingest, monkeypatch: pytest.MonkeyPatch, at: int, ask: Ask, side: dict[str, Any]
+) -> None:
     """Nothing looks finished, and the next attempt ends as if there had been none before."""
-    monkeypatch.setattr(rows, "_PART", 3 << 16)
-    query = ask(150_000)
+    monkeypatch.setattr(row_files, "_PART", 3 << 16)
+    query = ask(150_000, **side)
     calls = 0
 
     def fail(call: str, path: str) -> None:
@@ -197,21 +215,29 @@ def test_breaks_off_anywhere(home: FileStore, take: Ingest, monkeypatch: pytest.
     assert "_manifest.json" not in contents(home, FOLDER)
     take(home, query)
     assert [entry.path for entry in manifest(home).entries] == parts(home)
-    assert table(home).num_rows == 150_000
+    monkeypatch.setattr(row_files, "_PART", 3 << 16)
+    query = ask(150_000, **side)
 
 
 def take_in_process(
-    told: Callable[[str, str], None], location: Location, login: Credential, sql: str, site: Site, size: int, part: int
+    told: Callable[[str, str], None],
+    location: Location,
+    login: Credential,
+    sql: str,
+    site: Site,
+    size: int,
+    part: int,
+    side: dict[str, Any],
 ) -> None:
     """The same in a process of its own; at the end it tells the most memory that it had, in KiB."""
-    rows._PART = part
+    row_files._PART = part
     with site.open() as home, location.open(login) as database:
         assert isinstance(database, TableStore)
         store = database
         ingest(
             opener(workspaceblobstore=Watched(home, after=told)),
             RUN,
-            {"x": Input.query("crm", sql, [size])},
+            {"x": Input.query("crm", sql, [size], **side)},
             say=lambda line: None,
             open_tables=lambda name: store,
         )
@@ -219,32 +245,116 @@ def take_in_process(
 
 
 @pytest.mark.parametrize("kind", ["local", "blob"])
-def test_killed_between_two_parts(kind: str, rig: TableRig, servers: Servers, take: Ingest, ask: Ask) -> None:
+def test_killed_between_two_parts(
+    kind: str, rig: TableRig, servers: Servers, take: Ingest, ask: Ask, side: dict[str, Any]
+) -> None:
     with make_sites(servers) as sites:
         site = sites.new(kind)
         with started(
-            take_in_process, rig._location, rig._login, rig.numbers, site, 600_000, 1 << 20, ahead=0
+            take_in_process, rig._location, rig._login, rig.numbers, site, 600_000, 1 << 20, side, ahead=0
         ) as changes:
-            assert any(call == "write" and "part-00001" in path for call, path in changes)
+            assert any(call == "write" and "00001.parquet" in path for call, path in changes)
         with site.open() as home:
             left = contents(home, FOLDER)
-            assert "part-00000.parquet" in left
+            assert any(path.endswith("00000.parquet") for path in left)
             assert "_manifest.json" not in left
-            assert take(home, ask(100_000))["rows"] == 100_000
-            assert table(home)["id"].to_pylist() == list(range(1, 100_001))
+            assert take(home, ask(100_000, **side))["rows"] == 100_000
+            assert sorted(table(home)["id"].to_pylist()) == list(range(1, 100_001))
             assert [entry.path for entry in manifest(home).entries] == parts(home)
 
 
-def test_memory_does_not_grow_with_the_rows(rig: TableRig, servers: Servers) -> None:
+def test_memory_does_not_grow_with_the_rows(rig: TableRig, servers: Servers, side: dict[str, Any]) -> None:
     most = []
     with make_sites(servers) as sites:
         for size in (200_000, 2_000_000):
             with started(
-                take_in_process, rig._location, rig._login, rig.numbers, sites.new("local"), size, 8 << 20
+                take_in_process, rig._location, rig._login, rig.numbers, sites.new("local"), size, 8 << 20, side
             ) as changes:
                 (kib,) = [int(path) for call, path in changes if call == "memory"]
             most.append(kib / 1024)
-    assert most[1] - most[0] < 64, f"{most} MiB"
+    print(f"{most} MiB")
+    assert most[1] - most[0] < 64 * side.get("partitions", 1), f"{most} MiB"
+
+
+class TestSideBySide:
+    @pytest.fixture(params=[pytest.param(found, id=found.name) for found in find_rigs() if found.ranges])
+    def rig(self, request: pytest.FixtureRequest) -> TableRig:
+        made: TableRig = request.param(request)
+        return made
+
+    def test_each_reader_has_files_of_its_own(
+        self, home: FileStore, take: Ingest, monkeypatch: pytest.MonkeyPatch, ask: Ask
+    ) -> None:
+        monkeypatch.setattr(row_files, "_PART", 1 << 18)
+        result = take(home, ask(200_000, partition="id", partitions="2"))
+        names = [entry.path for entry in manifest(home).entries]
+        assert names == parts(home)
+        assert {name[:8] for name in names} == {"part-00-", "part-01-"}
+        assert "part-01-00001.parquet" in names
+        assert (result["rows"], result["files"]) == (200_000, len(names))
+        assert json.loads(manifest(home).origin["schema"]) == {"id": "int64", "name": "string", "f": "double"}
+        assert sorted(table(home)["id"].to_pylist()) == list(range(1, 200_001))
+
+    def test_by_how_many_does_not_matter_to_a_retry(
+        self, home: FileStore, take: Ingest, monkeypatch: pytest.MonkeyPatch, ask: Ask
+    ) -> None:
+        take(home, ask(10, partition="id", partitions=2))
+        monkeypatch.setattr(rows.RowsDelivery, "_entries", None)
+        assert take(home, ask(10))["unchanged"] == 2
+
+    def test_is_of_one_moment(self, rig: TableRig, database: TableStore, home: FileStore, take: Ingest) -> None:
+        with rig.schema() as schema:
+            rig.count(schema, 100_000)
+
+            def change(call: str, path: str) -> None:
+                if call == "write":
+                    rig.execute(f"update {schema}.t set n = n + 50000 where n <= 50000")
+
+            take(Watched(home, change), Input.table("crm", f"{schema}.t", partition="n", partitions=4))
+            assert sorted(table(home)["n"].to_pylist()) == list(range(1, 100_001))
+
+    def test_the_first_error_ends_all(self, rig: TableRig, home: FileStore, take: Ingest) -> None:
+        """Other readers wait for what takes them a minute or more."""
+        expression, problem = rig.failing
+        slow = f"case when n > 199999 then {expression} else {rig.waiting} end"
+        sql = f"select n, {slow} as x from ({rig.integers.format(200_001)}) as q where n in (1, 2, 200000)"
+        begun = time.monotonic()
+        with pytest.raises(InvalidInput, match=problem):
+            take(home, Input.query("crm", sql, partition="n", partitions=4))
+        assert time.monotonic() - begun < 20
+        assert contents(home, "") == {}
+
+    def test_an_error_of_the_target_ends_all(self, rig: TableRig, home: FileStore, take: Ingest) -> None:
+        def fail(call: str, path: str) -> None:
+            if call == "write":
+                raise Unavailable("down")
+
+        sql = f"select n, case when n < 3 then {rig.waiting} end as x from ({rig.integers.format(20)}) as q"
+        begun = time.monotonic()
+        with pytest.raises(Unavailable, match="down"):
+            take(Watched(home, fail), Input.query("crm", sql, partition="n", partitions=2))
+        assert time.monotonic() - begun < 20
+
+    def test_what_does_not_fit_moves_nothing(self, home: FileStore, take: Ingest, ask: Ask) -> None:
+        source = MemoryStore()
+        fill(source, {"a": b"1"}, "in/")
+        for column, problem in (("name", "is of type text"), ("nope", "no column 'nope' to partition by")):
+            with pytest.raises(InvalidInput, match=problem):
+                take(
+                    home,
+                    ask(1, partition=column, partitions=2),
+                    y="azureml://datastores/s/paths/in/",
+                    stores={"s": source},
+                )
+        assert contents(home, "") == {}
+
+
+def test_what_cannot_be_read_side_by_side(rig: TableRig, home: FileStore, take: Ingest, ask: Ask) -> None:
+    if rig.ranges:
+        pytest.skip("it can")
+    with pytest.raises(Unsupported, match="cannot show one moment to several connections"):
+        take(home, ask(1, partition="id", partitions=2))
+    assert contents(home, "") == {}
 
 
 class TestBeforeAnythingMoves:
@@ -299,6 +409,20 @@ class TestPostgreSqlOnly:
             query = Query(f'select {value} as "it\'s"')
         with pytest.raises(InvalidInput, match=problem), database.read(query) as found:
             list(found.batches)
+
+    def test_the_connection_is_lost(self, rig: PostgreSqlRig, database: TableStore) -> None:
+        """It is an error, and not the end of the process."""
+        ended = "select count(pg_terminate_backend(pid)) from pg_stat_activity where query like 'COPY%lost and gone%'"
+        query = Query("select n, 'lost and gone' as x from generate_series(1, 5000000) as n")
+
+        def take() -> None:
+            with database.read(query) as found:
+                next(found.batches)
+                rig.execute(ended)
+                list(found.batches)
+
+        with pytest.raises(Unavailable):
+            take()
 
     def test_a_table_that_the_role_may_not_read(self, rig: PostgreSqlRig) -> None:
         with rig.schema() as schema:

@@ -38,6 +38,10 @@ class TableRig(Protocol):
     """A query of ``?`` rows: ``id`` (int64) from 1, in order, ``name`` ("name 1"), and ``f`` (double), id by 1.5."""
     failing: ClassVar[tuple[str, str]]
     """An expression over ``n`` that fails where it is 200,000, and a part of what the database says then."""
+    ranges: ClassVar[Sequence[tuple[str, Sequence[str]]]]
+    """Types of columns whose ranges can be read side by side, and values of them; none if that cannot be done."""
+    waiting: ClassVar[str]
+    """An expression that takes a minute, where there are ``ranges``."""
     unfit_names: ClassVar[Collection[str]]
     """Names that the database itself has no tables of."""
     without_database: ClassVar[type[DatastoresError]]

@@ -30,6 +30,8 @@ class AzureSqlRig:
         "from generate_series(1, cast(? as int)) order by id"
     )
     failing: ClassVar[tuple[str, str]] = ("1 / (200000 - n)", "zero")
+    ranges: ClassVar[Sequence[tuple[str, Sequence[str]]]] = []
+    waiting: ClassVar[str] = ""
     unfit_names: ClassVar[Collection[str]] = []
     without_database: ClassVar[type[DatastoresError]] = ContainerNotFound
     values: ClassVar[Sequence[tuple[str, str, Any]]] = [

@@ -32,6 +32,8 @@ class MySqlRig:
         "from tests.numbers as a join tests.numbers as b where a.n * 3000 + b.n < ?) as q order by n"
     )
     failing: ClassVar[tuple[str, str]] = ("exp(if(n = 200000, 1000, 1))", "out of range")
+    ranges: ClassVar[Sequence[tuple[str, Sequence[str]]]] = []
+    waiting: ClassVar[str] = ""
     unfit_names: ClassVar[Collection[str]] = ["ünï 𝒳"]
     without_database: ClassVar[type[DatastoresError]] = ContainerNotFound
     values: ClassVar[Sequence[tuple[str, str, Any]]] = [

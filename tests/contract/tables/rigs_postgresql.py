@@ -28,6 +28,20 @@ class PostgreSqlRig:
         "select n::int8 as id, 'name ' || n as name, n * 1.5::float8 as f from generate_series(1, ?) as n order by n"
     )
     failing: ClassVar[tuple[str, str]] = ("1 / (200000 - n)", "zero")
+    ranges: ClassVar[Sequence[tuple[str, Sequence[str]]]] = [
+        ("int2", ["-32768", "0", "32767", "32766", "1", "2", "3", "4", "5"]),
+        ("int4", ["-2147483648", "2147483647", "0", "0", "17"]),
+        ("int8", ["-9223372036854775808", "9223372036854775807", "0", "1", "2", "4611686018427387904"]),
+        ("numeric(10, 2)", ["0", "0.01", "99999999.99", "-99999999.99", "0.02"]),
+        ("numeric", ["1e40", "-1e-40", "0", "'NaN'", "17"]),
+        ("date", ["'4713-01-01 BC'", "'5874897-12-31'", "'2026-11-26'", "'2026-11-27'"]),
+        ("timestamp", ["'2026-11-26 10:00:00'", "'2026-11-26 10:00:00.000001'", "'1969-12-31'"]),
+        ("timestamp", ["'2026-11-26 10:00:00'", "'2026-11-26 10:00:00.000001'"]),
+        ("timestamptz", ["'2026-03-29 03:00+02'", "'0001-01-01 00:00+00'", "'9999-12-31 23:59:59.999999+00'"]),
+    ]  # fmt: skip
+    waiting: ClassVar[str] = (
+        "(select count(*) from generate_series(1, 50000) as a, generate_series(1, 50000) as b where a + b > n)"
+    )
     unfit_names: ClassVar[Collection[str]] = []
     without_database: ClassVar[type[DatastoresError]] = ContainerNotFound
     values: ClassVar[Sequence[tuple[str, str, Any]]] = [

@@ -27,6 +27,13 @@ NEW: dict[str, Any] = {"watermark": "w", "overlap": "1h", "keys": ["id"], "initi
         ({"watermark": "w", "keys": "id"}, "keys are a list of columns' names, not 'id'"),
         ({"watermark": "w", "keys": [""]}, "keys are a list"),
         ({"watermark": "w", "consumer": ""}, "a consumer is a name"),
+        ({"partition": "id"}, "with both: partition, a column, and partitions, how many"),
+        ({"partitions": 2}, "with both: partition"),
+        ({"partition": "", "partitions": 2}, "a partition is the name of a column, not ''"),
+        ({"partition": "id", "partitions": 1}, "partitions are 2 to 16, not 1"),
+        ({"partition": "id", "partitions": "17"}, "partitions are 2 to 16, not 17"),
+        ({"partition": "id", "partitions": 2.5}, "partitions has to be a whole number; got 2.5"),
+        ({"partition": "id", "partitions": "many"}, "partitions has to be a whole number; got 'many'"),
     ],
 )
 def test_what_is_refused(given: dict[str, Any], problem: str) -> None:
@@ -41,6 +48,17 @@ def test_columns_have_what_tells_new_rows() -> None:
             Input.table("crm", "t", columns, **NEW)
 
 
+def test_columns_have_what_rows_are_divided_by() -> None:
+    Input.table("crm", "t", ["id", "a"], partition="id", partitions=2)
+    with pytest.raises(InvalidInput, match="the column 'id' is needed to read its ranges: add it to columns"):
+        Input.table("crm", "t", ["a"], partition="id", partitions=2)
+
+
+def test_partitions_may_be_a_rendered_text() -> None:
+    made = Input.query("crm", "select 1 as id", partition="id", partitions="{{ n }}")  # type: ignore[arg-type]
+    assert made.rendered(lambda value: "4" if value == "{{ n }}" else value).partitions == 4
+
+
 def test_templates_are_checked_once_they_are_rendered() -> None:
     made = Input.table("crm", "t", watermark="{{ w }}", keys=["id"], overlap="{{ o }}")
     with pytest.raises(InvalidInput, match="overlap"):
@@ -53,6 +71,7 @@ def test_templates_are_checked_once_they_are_rendered() -> None:
         Input.table("crm", "s.t", ["id", "w"], format="csv", **NEW),
         Input.query("crm", "select ?", [1, "a"], **NEW),
         Input.query("crm", "select :a", {"a": None}, watermark="w", consumer="c"),
+        Input.table("crm", "t", watermark="w", consumer="c", partition="id", partitions=4),
     ],
 )
 def test_a_batch_comes_back_as_it_was(rows: RowsInput) -> None:
