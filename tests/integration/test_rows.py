@@ -23,7 +23,7 @@ from airflow_azureml_datastores.core.table_store import Query, TableStore
 from airflow_azureml_datastores.errors import AccessDenied, InvalidInput, NoData, Unavailable, Unsupported
 from airflow_azureml_datastores.transfer import row_files, rows
 from airflow_azureml_datastores.transfer.ingest import ingest
-from tests.contract.tables.rig import TableRig
+from tests.contract.tables.rig import TableRig, find_rigs
 from tests.contract.tables.rigs_mysql import MySqlRig
 from tests.contract.tables.rigs_postgresql import PostgreSqlRig
 from tests.integration.transfer_jobs import started
