@@ -30,10 +30,11 @@ _SCOPES = {
 class AzureSqlLogin:
     """What a connection is opened with, each time anew, as tokens expire.
 
-    :raises InvalidConnection: the credential is of no use for a SQL Server.
+    :param known_only: whether the server's certificate has to be known.
+    :raises InvalidConnection: the credential is of no use for a SQL Server, or not safe with this one.
     """
 
-    def __init__(self, host: str, credential: Credential) -> None:
+    def __init__(self, host: str, credential: Credential, *, known_only: bool) -> None:
         self._host = host
         self._credential = credential
         match credential:
@@ -51,6 +52,12 @@ class AzureSqlLogin:
                     f"a SQL Server does not take {describe(credential)}: give a login and a password, a service "
                     f"principal, an identity or an access token."
                 )
+
+        if self.by_token and not known_only:
+            raise InvalidConnection(
+                f"{host} is to be sent a token, which goes to servers with a certificate that is known only: register "
+                f"the datastore with enforce_ssl=True, or name a connection with a login and a password."
+            )
 
     @property
     def _scope(self) -> str | None:

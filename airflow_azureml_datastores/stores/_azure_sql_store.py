@@ -45,12 +45,18 @@ _NO_PROCEDURE = 2812
 _IS_THERE_ALREADY = 2714
 """There is an object of this name: somebody else was faster."""
 
-# What a query may not say, as a transaction of SQL Server cannot be made one that only reads.
+# Words of Transact-SQL, which may follow a number without a space.
+_WORD = re.compile(r"0x[0-9a-f]*|\d+(?:\.\d*)?(?:e[+-]?\d*)?|(?P<word>[^\W\d][\w@$#]*)", re.IGNORECASE)
+
+# What a query may not say, as a transaction of SQL Server cannot be made one that only reads. All are reserved words.
 _CHANGES = re.compile(
-    r"\b(insert|update|delete|merge|into|exec|execute|create|alter|drop|truncate|grant|revoke|deny|begin|commit|rollback"
-    r"|save|use|set|declare|backup|restore|kill|shutdown|reconfigure|waitfor|bulk|dbcc|openquery|openrowset)\b",
+    r"insert|update|delete|merge|into|exec|execute|create|alter|drop|truncate|grant|revoke|deny|begin|commit|rollback"
+    r"|save|use|set|declare|backup|restore|kill|shutdown|reconfigure|waitfor|bulk|dbcc|openquery|openrowset"
+    r"|opendatasource|if|while|goto|return|print|raiserror|checkpoint|setuser|revert|deallocate|updatetext|writetext",
     re.IGNORECASE,
 )
+_READS_AFTER_ALL = re.compile(r"\bmerge(?=\s+(?:join|union)\b)|\buse(?=\s+(?:hint|plan)\b)", re.IGNORECASE)
+_ESCAPES = re.compile(r"\{[\s?=]*call\b|next\s+value\s+for\b", re.IGNORECASE)
 
 
 class AzureSqlStore(NarrowedTables):
@@ -68,7 +74,7 @@ class AzureSqlStore(NarrowedTables):
 
     def __init__(self, server: _odbc.OdbcServer, credential: Credential) -> None:
         self._server = server
-        self._login = AzureSqlLogin(server.host, credential)
+        self._login = AzureSqlLogin(server.host, credential, known_only=server.enforce_ssl)
         self._driver = _odbc.find_driver(server.driver)
         _odbc.check_driver(server, self._driver, token=self._login.by_token)
 
@@ -84,6 +90,7 @@ class AzureSqlStore(NarrowedTables):
         return Query(f"select {chosen} from {'.'.join(quoted(part, '[]') for part in name_parts(name))}")
 
     def check_query(self, query: Query) -> None:
+        query = _plain(query)
         self._unit(lambda connection: self._describe(connection, query), reading=True)
 
     @contextmanager
@@ -91,6 +98,7 @@ class AzureSqlStore(NarrowedTables):
         import pyarrow as pa
         import pyodbc
 
+        query = _plain(query)
         _, values = bind(query, T_SQL, lambda n: "?")
 
         def begin() -> tuple[pyodbc.Connection, list[ResultColumn], Iterator[pa.RecordBatch], pa.RecordBatch | None]:
@@ -178,7 +186,12 @@ class AzureSqlStore(NarrowedTables):
             found = cursor.fetchall() if cursor.description else []
             names = [entry[0] for entry in cursor.description or []]
             rows = [dict(zip(names, row, strict=True)) for row in found]
-            columns = [(row["name"], row["system_type_name"]) for row in rows if not row["is_hidden"]]
+            # Those of the CLR, such as geography, are none of the system's.
+            columns = [
+                (row["name"], row["system_type_name"] or row.get("user_type_name") or "a type of its own")
+                for row in rows
+                if not row["is_hidden"]
+            ]
         if not columns:
             raise InvalidInput("the query gives no rows: it has to be a SELECT, or a WITH … SELECT.")
         return result_columns(columns)
@@ -203,6 +216,8 @@ class AzureSqlStore(NarrowedTables):
             batch = pa.RecordBatch.from_arrays(arrays, names)
             count = max(min(count * _BATCH // max(batch.nbytes, 1), count * 4, _MOST_ROWS), 1)
             yield batch
+        if cursor.nextset() and cursor.description:
+            raise InvalidInput("the query gives several results: it has to be one SELECT, or WITH … SELECT.")
 
     def _one_moment(self, connection: pyodbc.Connection) -> str:
         """The isolation in which a query sees one moment: without locks where the database has it."""
@@ -226,19 +241,35 @@ def _literal(sql: str) -> str:
     return "N'" + sql.replace("'", "''") + "'"
 
 
+def _plain(query: Query) -> Query:
+    """Without the comments that others read otherwise: drivers know none in each other, and not all a lone CR."""
+
+    def replace(found: re.Match[str]) -> str:
+        text, rest = found["skip"] or "", found.string[found.end() : found.end() + 2]
+        nested = text.startswith("/*") and "/*" in text[2:]
+        return " " if nested or (text.startswith("--") and rest.startswith("\r") and rest != "\r\n") else found[0]
+
+    return Query(T_SQL.sub(replace, query.sql), query.parameters)
+
+
 def _check_reads(sql: str) -> None:
     """:raises InvalidInput: the text may be more than one that reads."""
     plain = T_SQL.sub(lambda found: " " if found["skip"] is not None else found[0], sql)
+    if open_ := re.search(r"""['"\[]|/\*""", plain):
+        raise InvalidInput(f"the query has a string, a quoted name or a comment without an end, after {open_[0]}")
     first = re.search(r"[^\s(;]+", plain)
     if first is None or first[0].lower() not in ("select", "with"):
         told = f"{first[0][:40]!r}" if first else "nothing"
         raise InvalidInput(
             f"the query gives no rows: it has to be a SELECT, or a WITH … SELECT, and begins with {told}."
         )
-    if found := _CHANGES.search(plain):
+    words = [found["word"] for found in _WORD.finditer(_READS_AFTER_ALL.sub(" ", plain)) if found["word"]]
+    changing = [word for word in words if _CHANGES.fullmatch(word)]
+    changing += [found[0] for found in _ESCAPES.finditer(plain)]
+    if changing:
         raise InvalidInput(
-            f"a query only reads, and this one says {found[0].upper()}: it has to be one SELECT, or WITH … SELECT. A "
-            f"column of this name goes in brackets."
+            f"a query only reads, and this one says {changing[0].upper()}: it has to be one SELECT, or WITH … SELECT. "
+            f"A column of this name goes in brackets."
         )
     if ";" in plain.rstrip().rstrip(";"):
         raise InvalidInput("a query is one statement, and this one has another one after a semicolon.")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -20,7 +21,9 @@ TIMESTAMP, TIME, OFFSET = 93, -154, -155
 """ODBC's numbers of types: SQL_TYPE_TIMESTAMP, SQL_SS_TIME2, SQL_SS_TIMESTAMPOFFSET."""
 
 _EPOCH = date(1970, 1, 1).toordinal()
+_1900 = date(1900, 1, 1).toordinal()
 _DAY = 86_400 * 10**9
+_DIGITS = 38
 _TEXTS = ("char", "varchar", "nchar", "nvarchar", "text", "ntext", "xml", "sysname", "json")
 _BINARIES = ("binary", "varbinary", "image", "timestamp", "rowversion")
 
@@ -155,14 +158,21 @@ def declaration(value: Any) -> str:
         case bool():
             return "bit"
         case int():
-            return "bigint" if -(1 << 63) <= value < 1 << 63 else "decimal(38, 0)"
-        case float():
+            if -(1 << 63) <= value < 1 << 63:
+                return "bigint"
+            if abs(value) < 10**_DIGITS:
+                return "decimal(38, 0)"
+        case float() if isfinite(value):
             return "float"
         case Decimal() if value.is_finite():
             _, digits, exponent = value.as_tuple()
             scale = max(-int(exponent), 0)
-            return f"decimal({max(len(digits) + max(int(exponent), 0), scale, 1)}, {scale})"
+            precision = max(len(digits) + max(int(exponent), 0), scale, 1)
+            if precision <= _DIGITS:
+                return f"decimal({precision}, {scale})"
         case str():
+            if re.search("[\ud800-\udfff]", value):
+                raise InvalidInput("a text cannot be the value of a parameter: it has half a character in it.")
             return "nvarchar(4000)" if len(value.encode("utf-16-le")) <= 8000 else "nvarchar(max)"
         case bytes():
             return "varbinary(8000)" if len(value) <= 8000 else "varbinary(max)"
@@ -174,6 +184,8 @@ def declaration(value: Any) -> str:
             return "time(7)"
         case UUID():
             return "uniqueidentifier"
+    if isinstance(value, (int, float, Decimal)):
+        raise InvalidInput(f"{str(value)[:50]} cannot be the value of a parameter: SQL Server has no such number.")
     raise InvalidInput(f"a {type(value).__name__} cannot be the value of a parameter.")
 
 
@@ -181,11 +193,23 @@ def as_value(value: Any) -> Any:
     """A parameter's value as pyodbc takes it."""
     if isinstance(value, datetime) and value.tzinfo is not None:
         return value.isoformat(" ")  # it would lose its offset
+    if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+        return Decimal(value)
     return value
 
 
 def nanoseconds(packed: bytes) -> int:
-    """SQL_TIMESTAMP_STRUCT, or SQL_SS_TIMESTAMPOFFSET_STRUCT, as nanoseconds since 1970, in UTC if it has an offset."""
+    """SQL_TIMESTAMP_STRUCT, or SQL_SS_TIMESTAMPOFFSET_STRUCT, as nanoseconds since 1970, in UTC if it has an offset.
+
+    Drivers give ``datetime`` and ``smalldatetime`` as they are on the wire: days since 1900, and 300ths of a second or
+    minutes.
+    """
+    if len(packed) == 8:
+        days, ticks = struct.unpack("<iI", packed)
+        return int((_1900 + days - _EPOCH) * _DAY + (ticks * 10 + 1) // 3 * 10**6)
+    if len(packed) == 4:
+        days, minutes = struct.unpack("<2H", packed)
+        return int((_1900 + days - _EPOCH) * _DAY + minutes * 60 * 10**9)
     year, month, day, hour, minute, second, fraction = struct.unpack_from("<h5HI", packed)
     found: int = (date(year, month, day).toordinal() - _EPOCH) * _DAY + _of_day(hour, minute, second, fraction)
     if len(packed) >= 20:

@@ -21,6 +21,8 @@ from airflow_azureml_datastores.core.template import flag, whole_number
 from airflow_azureml_datastores.errors import InvalidInput, InvalidName, Unsupported
 from airflow_azureml_datastores.stores._database_login import Server
 
+_NO_HOST = re.compile(r"[\s/@,;?#\\{}]")
+
 
 @dataclass(frozen=True)
 class DatabaseServerLocation(Location):
@@ -28,12 +30,14 @@ class DatabaseServerLocation(Location):
 
     :cvar category: of the connection that an Azure ML workspace keeps it as.
     :cvar scheme: of the URL for people.
+    :cvar sockets: whether a server may be at the path of a socket, which is its name then.
     """
 
     holds: ClassVar[Literal["files", "tables"]] = "tables"
     takes: ClassVar[CredentialTypes] = (Login, ServicePrincipal, Certificate, Identity, AccessToken)
     category: ClassVar[str]
     scheme: ClassVar[str]
+    sockets: ClassVar[bool] = True
     server_name: str
     database_name: str
     port_number: int = 0
@@ -47,8 +51,10 @@ class DatabaseServerLocation(Location):
             value = getattr(self, name)
             if not isinstance(value, str) or not value or re.search(r"[\x00-\x1f]", value):
                 raise InvalidName(f"the {name} of an {self.type} is a text, not {value!r}.")
-        if not self.server_name.startswith("/") and re.search(r"[\s/@,;?#\\{}]", self.server_name):
+        if not (self.sockets and self.server_name.startswith("/")) and _NO_HOST.search(self.server_name):
             raise InvalidName(f"{self.server_name!r} is no name of a server: give its host, the port apart.")
+        if _NO_HOST.search(self.endpoint):
+            raise InvalidName(f"the endpoint {self.endpoint!r} is no domain.")
         if not 0 < self.port_number < 65536:
             raise InvalidInput(f"the port_number of an {self.type} is 1 to 65535, not {self.port_number}.")
 

@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 _INSTALLED = ("ODBC Driver 18 for SQL Server", "ODBC Driver 17 for SQL Server")
 _FREETDS = "FreeTDS"
 _ACCESS_TOKEN = 1256  # SQL_COPT_SS_ACCESS_TOKEN
+_REMEDY = "install Microsoft's driver: pip install 'airflow-azureml-datastores[mssql]'"
 CONNECTING = 15
 """Seconds."""
 
@@ -44,6 +45,8 @@ TRANSIENT = {
     615, 926, 1205, 1222, 3935, 3960, 4221, 10053, 10054, 10060, 10928, 10929, 40143, 40197, 40501, 40540, 40613, 40614,
     42108, 42109, 49918, 49919, 49920,
 }  # fmt: skip
+_LOST_TO_FREETDS = {20002, 20003, 20004, 20006, 20008, 20009, 20017, 20047}
+"""https://github.com/FreeTDS/freetds/blob/master/include/freetds/tds.h: its own numbers; SQL Server's are others."""
 _LOST = {"08S01", "08S02", "08001", "08003", "08004", "08006", "08007", "HYT00", "HYT01", "01002"}
 
 
@@ -161,12 +164,11 @@ def check_driver(server: OdbcServer, driver: Driver, *, token: bool) -> None:
     """:raises InvalidConnection: the driver cannot do what is asked of it."""
     if driver.microsoft:
         return
-    remedy = "install Microsoft's driver: pip install 'airflow-azureml-datastores[mssql]'"
     if token:
-        raise InvalidConnection(f"FreeTDS takes no access tokens: {remedy}, or name a connection with a login.")
+        raise InvalidConnection(f"FreeTDS takes no access tokens: {_REMEDY}, or name a connection with a login.")
     if server.enforce_ssl:
         raise InvalidConnection(
-            f"FreeTDS cannot be told to look at the certificate of {server.host}: {remedy}; or register the datastore "
+            f"FreeTDS cannot be told to look at the certificate of {server.host}: {_REMEDY}; or register the datastore "
             f"with enforce_ssl=False."
         )
 
@@ -191,7 +193,10 @@ def _text(values: Mapping[str, str], driver: Driver) -> str:
     if not driver.microsoft:
         for name, value in values.items():
             if "};" in value:
-                raise InvalidConnection(f"the {name} has '}};' in it, which FreeTDS cannot be given: change it.")
+                called = {"PWD": "password", "UID": "user's name", "DATABASE": "database's name"}.get(name, name)
+                raise InvalidConnection(
+                    f"the {called} has '}};' in it, which FreeTDS cannot be given: change it, or {_REMEDY}."
+                )
         return "".join(f"{name}={{{value}}};" for name, value in values.items())
     return "".join(f"{name}={{{value.replace('}', '}}')}}};" for name, value in values.items())
 
@@ -203,9 +208,21 @@ def _packed(token: str) -> bytes:
 
 def number_of(error: BaseException) -> int | None:
     """SQL Server's number of an error of pyodbc."""
+    found = _numbers_of(error)
+    return found[0] if found else None
+
+
+def _numbers_of(error: BaseException) -> list[int]:
+    """Those of all that was told: a login fails, and why it does is another error, before or after."""
     text = str(error.args[-1]) if error.args else ""
-    found = re.search(r"\((\d+)\) \(SQL\w+\)", text)
-    return int(found[1]) if found else None
+    return [int(found) for found in re.findall(r"\((\d+)\)(?: \(SQL\w+\))?(?=; \[\w{5}\]|$)", text)]
+
+
+def _is_about_tls(error: BaseException) -> bool:
+    """Whether there is no connection because the server is not the one it should be, or does not speak TLS at all."""
+    if error.args[:1] != ("08001",):
+        return False
+    return re.search("SSL Provider: .*certificate|Encryption not supported", str(error), re.IGNORECASE) is not None
 
 
 def is_transient(error: BaseException) -> bool:
@@ -214,10 +231,11 @@ def is_transient(error: BaseException) -> bool:
 
     if not isinstance(error, pyodbc.Error):
         return False
-    if re.search("certificate|SSL", str(error)):
+    if not error.args or _is_about_tls(error):
         return False
-    number = number_of(error)
-    return number in TRANSIENT or (str(error.args[0]) in _LOST and number not in _DENIED | _NO_DATABASE)
+    numbers = set(_numbers_of(error))
+    lost = str(error.args[0]) in _LOST or ("[FreeTDS]" in str(error) and numbers & _LOST_TO_FREETDS)
+    return (bool(lost) and not numbers & (_DENIED | _NO_DATABASE)) or not numbers.isdisjoint(TRANSIENT)
 
 
 def again_if_transient(work: Callable[[], T], also: int | None = None) -> T:
@@ -249,19 +267,19 @@ WAIT = 1.0
 
 def translated(error: Any, url: str) -> DatastoresError:
     """What an error of pyodbc is to our users."""
-    number, state = number_of(error), str(error.args[0])
+    numbers, state = set(_numbers_of(error)), str(error.args[0]) if error.args else ""
     kind: type[DatastoresError] = InvalidInput
-    if number in _NO_DATABASE:
-        kind = ContainerNotFound
-    elif number in _DENIED or state == "28000" or re.search("certificate|SSL", str(error)):
-        kind = AccessDenied
-    elif is_transient(error):
+    if is_transient(error):
         kind = Unavailable
+    elif numbers & _NO_DATABASE:
+        kind = ContainerNotFound
+    elif numbers & _DENIED or state == "28000" or _is_about_tls(error):
+        kind = AccessDenied
     return kind(f"{url}: {told(error)}")
 
 
 def told(error: BaseException) -> str:
     """What an error says, without whose it is."""
-    text = str(error.args[-1])
+    text = max(map(str, error.args), key=len, default="")  # beside it there is a state, on either side
     text = re.sub(r"\[(?:\w{5}|Microsoft|FreeTDS|unixODBC|SQL Server|Driver Manager|ODBC [^\]]*)\]\s*", "", text)
     return " ".join(re.sub(r"\s*\(SQL\w+\)", "", text).split())

@@ -12,7 +12,17 @@ from airflow_azureml_datastores.errors import InvalidInput, InvalidName
 # What a placeholder cannot stand in. Where one of these has no end, the database will say so.
 _STRINGS = r"'(?:[^']|'')*'"
 _NAMES = r'"(?:[^"]|"")*"'
-_COMMENTS = r"--[^\n]*|/\*(?:[^*]|\*(?!/))*\*/"
+_NESTED = 8
+"""How deep comments in comments are looked into."""
+
+
+def _block_comments(depth: int) -> str:
+    """Comments that may have others in them, as the SQL standard has it; MySQL does not."""
+    inner = f"|{_block_comments(depth - 1)}" if depth else ""
+    return rf"/\*(?:[^*/]|\*(?!/)|/(?!\*){inner})*+\*/"
+
+
+_COMMENTS = rf"--[^\r\n]*|{_block_comments(_NESTED)}"
 
 POSTGRESQL = re.compile(
     rf"""(?P<skip>[eE]'(?:[^'\\]|''|\\.)*'|{_STRINGS}|{_NAMES}|{_COMMENTS}|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$|::|\?\?)

@@ -30,6 +30,7 @@ class AzureSqlDatabase(DatabaseServerLocation):
     service: ClassVar[Service] = "mssql"
     scheme: ClassVar[str] = "sqlserver"
     category: ClassVar[str] = "AzureSqlDb"
+    sockets: ClassVar[bool] = False
     port_number: int = 1433
     endpoint: str = "database.windows.net"
     driver: str | None = None

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import time
 from typing import Any
 
 import pytest
 
 from airflow_azureml_datastores.core.table_store import Query
 from airflow_azureml_datastores.errors import InvalidInput, InvalidName
-from airflow_azureml_datastores.stores._sql_text import MYSQL, POSTGRESQL, bind, in_order, name_parts, quoted
+from airflow_azureml_datastores.stores._sql_text import MYSQL, POSTGRESQL, T_SQL, bind, in_order, name_parts, quoted
 
 
 def bound(sql: str, parameters: Any) -> tuple[str, list[Any]]:
@@ -26,6 +28,8 @@ def bound(sql: str, parameters: Any) -> tuple[str, list[Any]]:
         ('"a ? ""b ?" ? ?', '"a ? ""b ?" $1 $2'),
         ("? -- ? \n ?", "$1 -- ? \n $2"),
         ("? /* ? \n ? * */ ?", "$1 /* ? \n ? * */ $2"),
+        ("? /* ? /* ' ? */ ? \n */ ? /*/*?*/*/", "$1 /* ? /* ' ? */ ? \n */ $2 /*/*?*/*/"),
+        ("? -- ?\r ?", "$1 -- ?\r $2"),
         ("$$ ? $$ ? $tag$ ? $$ ? $tag$ ?", "$$ ? $$ $1 $tag$ ? $$ ? $tag$ $2"),
         ("a ?? 'k' and ? ?", "a ? 'k' and $1 $2"),
         ("?::int ?::text", "$1::int $2::text"),
@@ -74,6 +78,42 @@ def test_by_name_in_mysql() -> None:
     sql = "select @x := :a, ':a', `:a`, \":a\", '\\':a' # :a\n, :b, :a"
     text = "select @x := $1, ':a', `:a`, \":a\", '\\':a' # :a\n, $2, $3"
     assert bind(Query(sql, {"a": 1, "b": 2}), MYSQL, lambda n: f"${n + 1}") == (text, [1, 2, 1])
+
+
+@pytest.mark.parametrize(
+    ("sql", "text"),
+    [
+        ("'it''s \\' ? [a ? ]] b ?] ? \"a ? \"", "'it''s \\' $1 [a ? ]] b ?] $2 \"a ? \""),
+        ("? -- ? \r\n ? -- ?", "$1 -- ? \r\n $2 -- ?"),
+        ("? -- ? \r ?", "$1 -- ? \r $2"),
+        ("? /* ? /* ' ? */ ? */ ?", "$1 /* ? /* ' ? */ ? */ $2"),
+        ("a*/* ? */? /**/ ?", "a*/* ? */$1 /**/ $2"),
+        ("N'?' ? @x::y ?", "N'?' $1 @x::y $2"),
+    ],
+)
+def test_by_place_in_t_sql(sql: str, text: str) -> None:
+    assert bind(Query(sql, [1, 2]), T_SQL, lambda n: f"${n + 1}") == (text, [1, 2])
+
+
+@pytest.mark.parametrize("grammar", [POSTGRESQL, T_SQL])
+@pytest.mark.parametrize("depth", [1, 2, 5, 9])
+def test_comments_in_comments(grammar: re.Pattern[str], depth: int) -> None:
+    comment = "/* ? ' " * depth + " ? */" * depth
+    assert bind(Query(f"?{comment}?", [1, 2]), grammar, lambda n: "X") == (f"X{comment}X", [1, 2])
+
+
+def test_in_mysql_they_are_none() -> None:
+    assert bind(Query("? /* ? /* ? */ ?", [1, 2]), MYSQL, lambda n: "X") == ("X /* ? /* ? */ X", [1, 2])
+
+
+@pytest.mark.parametrize(
+    "text", ["/*" * 20_000, "/* " + "*" * 100_000, "/*" * 8 + "x" * 100_000, "'" * 99_999], ids=list("abcd")
+)
+def test_what_has_no_end_takes_no_time(text: str) -> None:
+    for grammar in (POSTGRESQL, T_SQL, MYSQL):
+        start = time.process_time()
+        bind(Query(f"? {text}", [1]), grammar, lambda n: "X")
+        assert time.process_time() - start < 5
 
 
 @pytest.mark.parametrize("parameters", [(), [], {}])

@@ -254,7 +254,7 @@ class _Client:
             session.batch(sql)
 
     def _call(self, session: Session, call: Any) -> None:
-        texts = [p.text() for p in call.parameters if p.type.name == "nvarchar"][:2]
+        texts = [p.text() for p in call.parameters if p.type.name in ("nvarchar", "ntext")][:2]
         name = call.procedure.rpartition(".")[2].lower()
         statement = {"sp_executesql": 0, "sp_prepexec": 1, "sp_prepare": 1}.get(name)
         if name == "sp_execute" and call.parameters:
