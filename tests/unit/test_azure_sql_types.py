@@ -11,7 +11,9 @@ from uuid import UUID
 import pyarrow as pa
 import pytest
 
+from airflow_azureml_datastores.core.table_store import Query
 from airflow_azureml_datastores.errors import InvalidInput
+from airflow_azureml_datastores.stores._azure_sql_store import AzureSqlStore
 from airflow_azureml_datastores.stores._azure_sql_types import (
     Declared,
     as_value,
@@ -246,3 +248,20 @@ def test_values(value: Any, given: Any) -> None:
 def test_as_a_driver_describes_it(entry: tuple[Any, ...], declared: str) -> None:
     """Where the server cannot be asked."""
     assert described([("a", *entry)]) == [("a", declared)]
+
+
+def test_a_type_of_the_clr() -> None:
+    """SQL Server leaves its name out, where it says the system's."""
+
+    class Connection:
+        description = [(name,) for name in ("is_hidden", "name", "system_type_name", "user_type_name")]
+
+        def execute(self, sql: str) -> Connection:
+            return self
+
+        def fetchall(self) -> list[tuple[Any, ...]]:
+            return [(False, "a", "int", None), (False, "place", None, "geography")]
+
+    store = object.__new__(AzureSqlStore)
+    with pytest.raises(InvalidInput, match="column 'place' is geography, for which there is no type: cast it"):
+        store._describe(Connection(), Query("select * from t"))
