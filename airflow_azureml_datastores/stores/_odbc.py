@@ -67,6 +67,7 @@ def find_driver(named: str | None = None) -> Driver:
     the wheel ``mssql-python-odbc``, and FreeTDS.
 
     :raises MissingExtra: there is none, or pyodbc is missing.
+    :raises InvalidConnection: there is one, but the system lacks what it needs.
     :raises InvalidInput: the one that is named is not there.
     """
     try:
@@ -95,10 +96,9 @@ def _find(named: str | None, installed: list[str]) -> Driver:
         if re.search("tds", Path(name).name, re.IGNORECASE):
             return Driver(name, microsoft=False)
     if problem:
-        raise MissingExtra(
-            f"the ODBC driver of the wheel mssql-python-odbc, which cannot be loaded ({problem}): install what it "
-            f"needs (Debian: apt-get install libltdl7 libkrb5-3 libgssapi-krb5-2)",
-            "mssql",
+        raise InvalidConnection(
+            f"Microsoft's ODBC driver, which the wheel mssql-python-odbc brings, cannot be loaded ({problem}): install "
+            f"what it needs of the system. Debian: apt-get install libltdl7 libkrb5-3 libgssapi-krb5-2"
         )
     raise MissingExtra("an ODBC driver for SQL Server", "mssql")
 

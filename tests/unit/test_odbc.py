@@ -105,7 +105,7 @@ class TestDrivers:
 
     def test_the_wheels_that_cannot_be_loaded(self, machine: Machine) -> None:
         machine.wheel, machine.broken = [Path("/w/x.so")], {"x.so": "libltdl.so.7: cannot open"}
-        with pytest.raises(MissingExtra, match=r"libltdl\.so\.7: cannot open.*apt-get install libltdl7"):
+        with pytest.raises(InvalidConnection, match=r"libltdl\.so\.7: cannot open.*apt-get install libltdl7"):
             _odbc.find_driver()
         machine.freetds = [Path("/usr/lib/libtdsodbc.so")]
         assert not _odbc.find_driver().microsoft
