@@ -9,7 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from airflow_azureml_datastores.core.table_store import Query, Rows, TableStore
+from airflow_azureml_datastores.core.table_store import Load, Loaded, OpenRows, Query, Rows, TableStore
+from airflow_azureml_datastores.errors import Unsupported
 
 SCHEMA = pa.schema({"id": pa.int64(), "at": pa.int64()})
 
@@ -53,6 +54,15 @@ class MemoryTables(TableStore):
             for at in rows["at"].to_pylist()
         ]
         return rows.filter(pa.array(kept, pa.bool_())).select(only or rows.schema.names)
+
+    def has_table(self, name: str) -> bool:
+        return True
+
+    def check_write(self, load: Load, schema: pa.Schema) -> None:
+        raise Unsupported("this one is only read")
+
+    def write(self, load: Load, rows: OpenRows) -> Loaded:
+        raise Unsupported("this one is only read")
 
     def between(
         self, query: Query, column: str, low: Any = None, high: Any = None, *, only: Sequence[str] = ()
