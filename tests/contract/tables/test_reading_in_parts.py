@@ -60,7 +60,7 @@ def test_what_cannot_be_done_is_told(request: pytest.FixtureRequest, rig_type: t
 VALUES = [pytest.param(rig.name, *given, id=f"{rig.name}-{given[0]}") for rig in PARTED for given in rig.ranges]
 
 
-@pytest.mark.parametrize("parts", [2, 3, 16])
+@pytest.mark.parametrize("parts", [3, 16])
 @pytest.mark.parametrize(("kind", "type_", "values"), VALUES)
 def test_every_row_is_there_once(
     parted: TableRig, store: TableStore, schema: str, kind: str, type_: str, values: list[str], parts: int
