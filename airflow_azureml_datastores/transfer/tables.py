@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -50,9 +51,10 @@ def rows_of(source: Source, *, typed: bool = False) -> OpenRows:
     def opened() -> Iterator[Rows]:
         types: dict[str, Any] = _csv_types(source) if typed and "csv" in kinds.values() else {}
         with ExitStack() as stack:
-            first = next(iter(kinds))
-            schema = stack.enter_context(_open(source, first, types)).schema
-            yield Rows(schema, stack.enter_context(ahead(_batches(source, kinds, schema, types))))
+            name, *others = kinds
+            first = stack.enter_context(_open(source, name, types))
+            batches = chain(first.batches, _batches(source, others, first.schema, types))
+            yield Rows(first.schema, stack.enter_context(ahead(batches)))
 
     return opened
 
