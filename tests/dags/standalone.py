@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 from urllib.parse import quote
+
+from tests.servers.ports import held_port
 
 
 class Airflow:
@@ -68,27 +69,25 @@ def run_airflow(home: Path, dags: Path, env: Mapping[str, str]) -> Iterator[Airf
     :param home: its AIRFLOW_HOME.
     :param env: added to this process's environment.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    whole = os.environ | {
-        "AIRFLOW_HOME": str(home),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
-        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
-        "AIRFLOW__CORE__PARALLELISM": "2",
-        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
-        "AIRFLOW__API__WORKERS": "1",
-        **env,
-    }
-
-    def start(*command: str) -> None:
-        log = stack.enter_context((home / f"{command[0]}.log").open("w"))
-        command = (sys.executable, "-m", "airflow", *command)
-        processes.append(subprocess.Popen(command, env=whole, cwd=home, stdout=log, stderr=log, start_new_session=True))
-
     processes: list[subprocess.Popen[bytes]] = []
-    with ExitStack() as stack:
+    with held_port() as port, ExitStack() as stack:
+        whole = os.environ | {
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+            "AIRFLOW__CORE__PARALLELISM": "2",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            "AIRFLOW__API__WORKERS": "1",
+            **env,
+        }
+
+        def start(*command: str) -> None:
+            log = stack.enter_context((home / f"{command[0]}.log").open("w"))
+            command = (sys.executable, "-m", "airflow", *command)
+            started = subprocess.Popen(command, env=whole, cwd=home, stdout=log, stderr=log, start_new_session=True)
+            processes.append(started)
+
         stack.callback(end, processes)
         migrate = [sys.executable, "-m", "airflow", "db", "migrate"]
         subprocess.run(migrate, env=whole, cwd=home, check=True, capture_output=True)

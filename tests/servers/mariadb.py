@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.servers import NoServer
+from tests.servers.ports import held_port
 
 USER, PASSWORD, DATABASE = "tester", "test pass-word", "tests"
 
@@ -46,7 +46,7 @@ def run_mariadb(*settings: str) -> Iterator[str]:
     """
     server = _server()
     assert server is not None
-    with TemporaryDirectory(prefix="mariadb-", ignore_cleanup_errors=True) as folder:
+    with TemporaryDirectory(prefix="mariadb-", ignore_cleanup_errors=True) as folder, held_port() as port:
         data, log = Path(folder, "data"), Path(folder, "log")
         who = ["--user=root"] if os.getuid() == 0 else []
         made = subprocess.run(
@@ -55,6 +55,7 @@ def run_mariadb(*settings: str) -> Iterator[str]:
                 "--no-defaults",
                 *who,
                 f"--datadir={data}",
+                f"--tmpdir={folder}",  # a server that starts takes away what others have in it
                 "--auth-root-authentication-method=normal",
                 "--skip-test-db",  # which, with all whose names begin with test_, is everybody's
             ],
@@ -69,13 +70,12 @@ def run_mariadb(*settings: str) -> Iterator[str]:
             f"create user {USER} identified by '{PASSWORD}';\n"
             f"grant all on *.* to {USER} with grant option;\n"
         )
-        port = _free_port()
         command = [server, "--no-defaults", *who, f"--datadir={data}", f"--socket={folder}/socket", f"--port={port}"]
         command += [
             "--bind-address=127.0.0.1",
             f"--init-file={start}",
             f"--pid-file={folder}/pid",
-            f"--tmpdir={folder}",  # a server that starts takes away what others have in it
+            f"--tmpdir={folder}",
             *_SETTINGS,
             *settings,
         ]
@@ -87,14 +87,6 @@ def run_mariadb(*settings: str) -> Iterator[str]:
         finally:
             process.kill()
             process.wait()
-
-
-def _free_port() -> int:
-    """MariaDB takes 0 for its usual one, and does not say which it has."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
 
 
 def _wait(process: subprocess.Popen[bytes], log: Path) -> None:

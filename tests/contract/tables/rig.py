@@ -83,3 +83,15 @@ def find_rigs() -> list[type[TableRig]]:
     """Every rig of every ``rigs_*.py`` beside this file."""
     modules = sorted(path.stem for path in Path(__file__).parent.glob("rigs_*.py"))
     return [rig for module in modules for rig in import_module(f"tests.contract.tables.{module}").RIGS]
+
+
+def cases(kind: str) -> list[Any]:
+    """Every case of a kind (``values``, ``stored`` or ``misfits``) of every rig, for ``("table_rig", "case")``.
+
+    By number: pytest keeps a parameter of the session that is equal to the last one, as 1 is to True.
+    """
+    return [
+        pytest.param(rig, number, id=f"{rig.name}-{case[0][:40]}-{case[1]}-{number}")
+        for rig in find_rigs()
+        for number, case in enumerate(getattr(rig, kind))
+    ]

@@ -17,7 +17,7 @@ from airflow_azureml_datastores.errors import (
     InvalidName,
     Unavailable,
 )
-from tests.contract.tables.rig import TableRig, find_rigs
+from tests.contract.tables.rig import TableRig, cases
 
 
 def get(store: TableStore, query: Query | str, *parameters: Any) -> pa.Table:
@@ -26,12 +26,10 @@ def get(store: TableStore, query: Query | str, *parameters: Any) -> pa.Table:
         return pa.Table.from_batches(list(rows.batches), rows.schema)
 
 
-VALUES = [pytest.param(rig, *value, id=f"{rig.name}-{value[0][:40]}") for rig in find_rigs() for value in rig.values]
-
-
-@pytest.mark.parametrize(("table_rig", "expression", "arrow", "value"), VALUES, indirect=["table_rig"], scope="session")
-def test_value(table_rig: TableRig, store: TableStore, schema: str, expression: str, arrow: str, value: Any) -> None:
+@pytest.mark.parametrize(("table_rig", "case"), cases("values"), indirect=["table_rig"], scope="session")
+def test_value(table_rig: TableRig, store: TableStore, schema: str, case: int) -> None:
     """Of every type, and NULL beside it."""
+    expression, arrow, value = table_rig.values[case]
     table_rig.fill(schema, expression)
     found = get(store, f"select x from {schema}.t order by o")
     assert str(found.schema.field("x").type) == arrow

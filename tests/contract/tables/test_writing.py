@@ -16,7 +16,7 @@ import pytest
 
 from airflow_azureml_datastores.core.table_store import Load, Loaded, OpenRows, Rows, TableStore, WriteMode
 from airflow_azureml_datastores.errors import DatastoresError, InvalidInput, PathExists, PathNotFound
-from tests.contract.tables.rig import TableRig, find_rigs
+from tests.contract.tables.rig import TableRig, cases
 from tests.contract.tables.test_reading import get
 
 MODES: list[WriteMode] = ["fail", "append", "overwrite", "upsert"]
@@ -258,14 +258,6 @@ def _fail(number: int) -> None:
     raise InvalidInput("the data is no data")
 
 
-def _cases(kind: str) -> list[Any]:
-    return [
-        pytest.param(rig, *case, id=f"{rig.name}-{case[0]}-{case[1]}-{number}")
-        for rig in find_rigs()
-        for number, case in enumerate(getattr(rig, kind))
-    ]
-
-
 def arrow(name: str) -> Any:
     """An Arrow type by its name."""
     if found := re.fullmatch(r"decimal128\((\d+), (-?\d+)\)", name):
@@ -276,13 +268,10 @@ def arrow(name: str) -> Any:
 
 
 class TestValues:
-    @pytest.mark.parametrize(
-        ("table_rig", "declared", "given", "value"), _cases("stored"), indirect=["table_rig"], scope="session"
-    )
-    def test_come_back(
-        self, table_rig: TableRig, store: TableStore, schema: str, declared: str, given: str, value: Any
-    ) -> None:
+    @pytest.mark.parametrize(("table_rig", "case"), cases("stored"), indirect=["table_rig"], scope="session")
+    def test_come_back(self, table_rig: TableRig, store: TableStore, schema: str, case: int) -> None:
         """Of every type of column, and NULL beside them; by append, and by upsert."""
+        declared, given, value = table_rig.stored[case]
         table_rig.execute(f"create table {schema}.t (id int, x {declared})")
         rows = pa.table({"id": [1, 2], "x": pa.array([value, None], arrow(given))})
         load(store, f"{schema}.t", rows)
@@ -292,22 +281,9 @@ class TestValues:
         same = found[0] if type(found[0]) is type(value) else _like(found[0], value)
         assert same == value
 
-    @pytest.mark.parametrize(
-        ("table_rig", "declared", "given", "value", "problem"),
-        _cases("misfits"),
-        indirect=["table_rig"],
-        scope="session",
-    )
-    def test_that_do_not_fit(
-        self,
-        table_rig: TableRig,
-        store: TableStore,
-        schema: str,
-        declared: str,
-        given: str,
-        value: Any,
-        problem: str,
-    ) -> None:
+    @pytest.mark.parametrize(("table_rig", "case"), cases("misfits"), indirect=["table_rig"], scope="session")
+    def test_that_do_not_fit(self, table_rig: TableRig, store: TableStore, schema: str, case: int) -> None:
+        declared, given, value, problem = table_rig.misfits[case]
         table_rig.execute(f"create table {schema}.t (id int, x {declared})")
         rows = pa.table({"id": range(5), "x": pa.array([None, None, None, value, None], arrow(given))})
         with pytest.raises(InvalidInput, match=rf"column 'x', row 4: .*{problem}"):
