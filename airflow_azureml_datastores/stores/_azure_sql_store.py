@@ -1,15 +1,17 @@
-"""A SQL Server database, by pyodbc."""
+"""A SQL Server database, by pyodbc; its rows by mssql-python where that can be."""
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
+from typing import TYPE_CHECKING, TypeVar
 
 from airflow_azureml_datastores.core.credentials import Credential
 from airflow_azureml_datastores.core.table_store import Load, Loaded, OpenRows, Query, Rows, Schema
 from airflow_azureml_datastores.errors import InvalidInput
+from airflow_azureml_datastores.stores import _azure_sql_arrow as arrow
 from airflow_azureml_datastores.stores import _odbc
 from airflow_azureml_datastores.stores._azure_sql_loading import AzureSqlDatabase as Loading
 from airflow_azureml_datastores.stores._azure_sql_login import AzureSqlLogin
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     import pyodbc
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 _BATCH = 16 << 20
 """Bytes that a batch should have."""
@@ -57,6 +60,9 @@ _CHANGES = re.compile(
 )
 _READS_AFTER_ALL = re.compile(r"\bmerge(?=\s+(?:join|union)\b)|\buse(?=\s+(?:hint|plan)\b)", re.IGNORECASE)
 _ESCAPES = re.compile(r"\{[\s?=]*call\b|next\s+value\s+for\b", re.IGNORECASE)
+
+
+_ALONE = re.compile(r"\b(?:order|option|for)\b", re.IGNORECASE)
 
 
 class AzureSqlStore(NarrowedTables):
@@ -96,29 +102,11 @@ class AzureSqlStore(NarrowedTables):
     @contextmanager
     def read(self, query: Query) -> Iterator[Rows]:
         import pyarrow as pa
-        import pyodbc
 
         query = _plain(query)
-        _, values = bind(query, T_SQL, lambda n: "?")
-
-        def begin() -> tuple[pyodbc.Connection, list[ResultColumn], Iterator[pa.RecordBatch], pa.RecordBatch | None]:
-            connection = self._connect(reading=True)
-            try:
-                columns = self._describe(connection, query)
-                batches = self._batches(connection, columns, query, values)
-                return connection, columns, batches, next(batches, None)
-            except BaseException:
-                connection.close()
-                raise
-
-        connection, columns, batches, first = self._again(begin)
-        with closing(connection):
-            schema = pa.schema([(column.name, column.type) for column in columns])
-            try:
-                yield Rows(schema, self._told(first, batches))
-            finally:
-                with suppress(pyodbc.Error):  # it is lost, and so is what would be rolled back
-                    connection.rollback()
+        columns, first, batches = self._again(lambda: self._begin(query))
+        with closing(batches):
+            yield Rows(pa.schema([(column.name, column.type) for column in columns]), self._told(first, batches))
 
     def has_table(self, name: str) -> bool:
         parts = name_parts(name)
@@ -196,28 +184,68 @@ class AzureSqlStore(NarrowedTables):
             raise InvalidInput("the query gives no rows: it has to be a SELECT, or a WITH … SELECT.")
         return result_columns(columns)
 
-    def _batches(
-        self, connection: pyodbc.Connection, columns: Sequence[ResultColumn], query: Query, values: Sequence[Any]
-    ) -> Iterator[pa.RecordBatch]:
-        """The rows of one moment, in batches of about the same size."""
-        import pyarrow as pa
+    def _begin(self, query: Query) -> tuple[list[ResultColumn], pa.RecordBatch | None, Generator[pa.RecordBatch]]:
+        """Columns, first rows and the others."""
+        with ExitStack() as stack:
+            connection = stack.enter_context(closing(self._connect(reading=True)))
+            columns, isolation = self._describe(connection, query), self._one_moment(connection)
+            if (begun := self._in_arrow(query, columns, isolation)) is not None:
+                return columns, *begun
+            stack.pop_all()  # it is closed with the rows
+            batches = _batches(self._in_rows(connection, query, columns, isolation))
+            return columns, next(batches, None), batches
 
-        connection.execute(f"set transaction isolation level {self._one_moment(connection)}")
-        connection.autocommit = False
-        if any(column.declared.name in ("datetime2", "time") and column.declared.scale > 6 for column in columns):
-            connection.add_output_converter(TIMESTAMP, nanoseconds)
-            connection.add_output_converter(TIME, nanoseconds_of_day)
-        connection.add_output_converter(OFFSET, nanoseconds)
-        sql, _ = bind(query, T_SQL, lambda n: "?")
-        cursor = connection.execute(sql, [as_value(value) for value in values])
-        names, count = [column.name for column in columns], _FIRST_ROWS
-        while rows := cursor.fetchmany(count):
-            arrays = [column.array(found) for column, found in zip(columns, zip(*rows, strict=True), strict=True)]
-            batch = pa.RecordBatch.from_arrays(arrays, names)
-            count = max(min(count * _BATCH // max(batch.nbytes, 1), count * 4, _MOST_ROWS), 1)
-            yield batch
-        if cursor.nextset() and cursor.description:
-            raise InvalidInput("the query gives several results: it has to be one SELECT, or WITH … SELECT.")
+    def _in_arrow(
+        self, query: Query, columns: list[ResultColumn], isolation: str
+    ) -> tuple[pa.RecordBatch | None, Generator[pa.RecordBatch]] | None:
+        """First rows and the others, by mssql-python; None if it cannot read the query."""
+        import pyarrow as pa
+        import pyodbc
+
+        if not arrow.can_read(self._server, self._driver):
+            return None
+        if more := arrow.digits(columns):
+            if _stands_alone(query.sql):
+                return None
+            query = self._of(query, ", ".join(["q.*", *more]), "1 = 1")
+        batches = _batches(arrow.opened(self._server, self._login, columns, isolation, _bound(query)))
+        try:
+            return next(batches, None), batches
+        except (pyodbc.Error, ImportError, pa.ArrowException) as error:
+            log.info("Read by pyodbc, as mssql-python cannot: %s", _odbc.told(error))
+            return None
+
+    @contextmanager
+    def _in_rows(
+        self, connection: pyodbc.Connection, query: Query, columns: Sequence[ResultColumn], isolation: str
+    ) -> Iterator[arrow.Fetch]:
+        """The same as ``opened`` of :mod:`_azure_sql_arrow`, by pyodbc. The connection is closed at the end."""
+        import pyarrow as pa
+        import pyodbc
+
+        names = [column.name for column in columns]
+        with closing(connection):
+            connection.execute(f"set transaction isolation level {isolation}")
+            connection.autocommit = False
+            if any(column.declared.name in ("datetime2", "time") and column.declared.scale > 6 for column in columns):
+                connection.add_output_converter(TIMESTAMP, nanoseconds)
+                connection.add_output_converter(TIME, nanoseconds_of_day)
+            connection.add_output_converter(OFFSET, nanoseconds)
+            cursor = connection.execute(*_bound(query))
+
+            def fetch(count: int) -> pa.RecordBatch:
+                rows = cursor.fetchmany(count)
+                values = list(zip(*rows, strict=True)) or [()] * len(columns)
+                arrays = [column.array(found) for column, found in zip(columns, values, strict=True)]
+                if len(rows) < count:
+                    _odbc.check_ended(cursor)
+                return pa.RecordBatch.from_arrays(arrays, names)
+
+            try:
+                yield fetch
+            finally:
+                with suppress(pyodbc.Error):  # it is lost, and so is what would be rolled back
+                    connection.rollback()
 
     def _one_moment(self, connection: pyodbc.Connection) -> str:
         """The isolation in which a query sees one moment: without locks where the database has it."""
@@ -234,6 +262,28 @@ class AzureSqlStore(NarrowedTables):
             yield from batches
         except pyodbc.Error as error:
             raise _odbc.translated(error, self.url) from None
+
+
+def _batches(opened: AbstractContextManager[arrow.Fetch]) -> Generator[pa.RecordBatch]:
+    """Batches of about the same size."""
+    with opened as fetch:
+        count = _FIRST_ROWS
+        while (batch := fetch(count)).num_rows:
+            yield batch
+            if batch.num_rows < count:
+                break
+            count = max(min(count * _BATCH // max(batch.nbytes, 1), count * 4, _MOST_ROWS), 1)
+
+
+def _bound(query: Query) -> arrow.Bound:
+    sql, values = bind(query, T_SQL, lambda n: "?")
+    return sql, [as_value(value) for value in values]
+
+
+def _stands_alone(sql: str) -> bool:
+    """Whether a query cannot be a table of another one, or would lose its order there."""
+    plain = T_SQL.sub(lambda found: " " if found["skip"] is not None else found[0], sql)
+    return re.match(r"\s*with\b", plain, re.IGNORECASE) is not None or _ALONE.search(plain) is not None
 
 
 def _literal(sql: str) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -99,8 +100,32 @@ class ResultColumn:
             values = [None if value is None else prepare(value) for value in values]
         if self.type in (pa.timestamp("us"), pa.timestamp("us", "UTC"), pa.time64("us")):
             values = [value // 1000 if isinstance(value, int) else value for value in values]
-        try:
+        with self._told_of_years():
             return pa.array(values, self.type)
+
+    def fitted(self, array: pa.Array, rest: pa.Array | None = None) -> pa.Array:
+        """Values as mssql-python gives them.
+
+        :param rest: nanoseconds to be added.
+        :raises InvalidInput: Arrow has no place for one.
+        """
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        if self.declared.name == "uniqueidentifier":
+            array = pc.utf8_lower(array)
+        with self._told_of_years():
+            found = array.cast(self.type)
+            if rest is not None:
+                found = pc.add_checked(found.cast(pa.int64()), rest.cast(pa.int64())).cast(self.type)
+        return found
+
+    @contextmanager
+    def _told_of_years(self) -> Iterator[None]:
+        import pyarrow as pa
+
+        try:
+            yield
         except (pa.ArrowInvalid, OverflowError):
             if self.type in (pa.timestamp("ns"), pa.timestamp("ns", "UTC")):
                 raise InvalidInput(

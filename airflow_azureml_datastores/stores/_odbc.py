@@ -154,10 +154,15 @@ def connect(
     """
     import pyodbc
 
-    attributes = {_ACCESS_TOKEN: _packed(token)} if token is not None else {}
     quoted = {"DRIVER": driver.name, "DATABASE": server.database, **login}
     text = _text(quoted, driver) + _options(server, driver) + ("ApplicationIntent=ReadOnly;" if reading else "")
-    return pyodbc.connect(text, autocommit=True, timeout=CONNECTING, attrs_before=attributes)
+    return pyodbc.connect(text, autocommit=True, timeout=CONNECTING, attrs_before=attributes(token))
+
+
+def check_ended(cursor: Any) -> None:
+    """:raises InvalidInput: there is another result after the one that was read."""
+    if cursor.nextset() and cursor.description:
+        raise InvalidInput("the query gives several results: it has to be one SELECT, or WITH … SELECT.")
 
 
 def check_driver(server: OdbcServer, driver: Driver, *, token: bool) -> None:
@@ -201,9 +206,12 @@ def _text(values: Mapping[str, str], driver: Driver) -> str:
     return "".join(f"{name}={{{value.replace('}', '}}')}}};" for name, value in values.items())
 
 
-def _packed(token: str) -> bytes:
+def attributes(token: str | None) -> dict[int, int | str | bytes]:
+    """What a connection is given before it is opened: the access token, if there is one."""
+    if token is None:
+        return {}
     content = token.encode("utf-16-le")
-    return struct.pack(f"<I{len(content)}s", len(content), content)
+    return {_ACCESS_TOKEN: struct.pack(f"<I{len(content)}s", len(content), content)}
 
 
 def number_of(error: BaseException) -> int | None:

@@ -45,7 +45,7 @@ def sql(servers: Servers) -> Iterator[TSql]:
     servers.mssql.forget()
 
 
-@pytest.fixture(params=[microsoft_driver, lambda: FREE_TDS], ids=["microsoft", "freetds"])
+@pytest.fixture(params=[lambda: None, microsoft_driver, lambda: FREE_TDS], ids=["mssql-python", "microsoft", "freetds"])
 def store(sql: TSql, request: pytest.FixtureRequest) -> Iterator[AzureSqlStore]:
     driver = request.param()
     if driver == FREE_TDS and driver not in map(str, _odbc._freetds_files()):
@@ -264,7 +264,8 @@ class TestReading:
         sql.fault("^select n from", number=number, times=100)
         with pytest.raises(InvalidInput):
             take(store, f"select n from {table} as t")
-        assert len([text for text in sql.statements if re.match("select n from", text)]) == 1
+        tried = len([text for text in sql.statements if re.match("select n from", text)])
+        assert tried == (1 if store._server.driver else 2)  # by mssql-python, and by pyodbc, which can tell
 
     @pytest.mark.parametrize("after", [500_000, 1_000_000])
     def test_is_lost_in_the_middle_of_the_rows(self, store: AzureSqlStore, sql: TSql, after: int) -> None:
@@ -281,7 +282,8 @@ class TestReading:
     @pytest.mark.parametrize("number", [40197, 1205])
     def test_fails_after_the_last_row(self, store: AzureSqlStore, sql: TSql, number: int) -> None:
         sql.fault("^select cast.value", number=number, when="after")
-        with pytest.raises(Unavailable, match=str(number)):
+        told = str(number) if store._server.driver else "The test wants error"  # mssql-python tells no numbers
+        with pytest.raises(Unavailable, match=told):
             take(store, SERIES.format(100_000))
         assert len([text for text in sql.statements if text.startswith("select cast(value")]) == 1
 

@@ -40,9 +40,10 @@ def microsoft(location: AzureSqlDatabase, sql: SqlServer) -> Iterator[TableStore
         yield opened
 
 
-@pytest.fixture(params=["microsoft", "freetds"])
+@pytest.fixture(params=["mssql-python", "microsoft", "freetds"])
 def store(sql: SqlServer, request: pytest.FixtureRequest) -> Iterator[TableStore]:
-    driver = microsoft_driver() if request.param == "microsoft" else FREE_TDS
+    """Read by mssql-python, and by pyodbc with either driver."""
+    driver = {"mssql-python": None, "microsoft": microsoft_driver(), "freetds": FREE_TDS}[request.param]
     if driver == FREE_TDS and driver not in map(str, _odbc._freetds_files()):
         pytest.skip(f"no FreeTDS at {FREE_TDS}")
     there = AzureSqlDatabase(sql.host, sql.database, sql.port, enforce_ssl=False, driver=driver)
@@ -155,6 +156,68 @@ class TestTimes:
         with pytest.raises(InvalidInput, match=r"'a', row 2: .* has more than seven digits of a second's fraction"):
             write(store, f"{schema}.t", pa.table({"a": pa.array([100, value], arrow)}))
         assert get(store, f"select * from {schema}.t").num_rows == 0
+
+
+class TestColumns:
+    """What mssql-python reads, and what it leaves to pyodbc."""
+
+    @pytest.fixture
+    def columns(self, sql: SqlServer, caplog: pytest.LogCaptureFixture) -> Iterator[TableStore]:
+        if not isinstance(sql, TSql):
+            pytest.skip("a real server does not tell who reads")
+        caplog.set_level("INFO", "airflow_azureml_datastores")
+        sql.forget()
+        with AzureSqlDatabase("localhost", sql.database, sql.port, enforce_ssl=False).open(Login(*sql.login)) as opened:
+            yield opened
+        sql.forget()
+
+    @pytest.fixture
+    def table(self, sql: SqlServer, schema: str) -> str:
+        """Of times to 100 ns: each digit, and before 1970."""
+        sql.execute(f"create table {schema}.t (n int, a datetime2, b datetimeoffset, s nvarchar(max))")
+        for n in range(10):
+            time = f"{1960 + 2 * n}-01-01 23:59:59.999999{n}"
+            sql.execute(f"insert into {schema}.t values ({n}, '{time}', '{time} -03:30', 'x')")
+        sql.execute(f"insert into {schema}.t (n) values (10)")
+        return f"{schema}.t"
+
+    @pytest.mark.parametrize(
+        ("text", "by"),
+        [
+            ("select * from {} -- all of it", "MSSQL-Python"),
+            ("select n, a from {} where n > ? or a < ?;", "MSSQL-Python"),
+            ("select n from {} order by n", "MSSQL-Python"),
+            ("with q as (select n from {}) select * from q option (maxdop 1)", "MSSQL-Python"),
+            ("select * from {} order by n desc", "airflow-azureml-datastores"),
+            ("select top (3) a from {} order by n", "airflow-azureml-datastores"),
+            ("with q as (select * from {}) select * from q", "airflow-azureml-datastores"),
+            ("select b from {} option (maxdop 1)", "airflow-azureml-datastores"),
+        ],
+    )
+    def test_are_the_same(
+        self, columns: TableStore, microsoft: TableStore, sql: SqlServer, table: str, text: str, by: str
+    ) -> None:
+        assert isinstance(sql, TSql)
+        query, values = text.format(table), [3, "1961-01-01"] if "?" in text else []
+        before = len(sql.logins)
+        found = get(columns, query, values)
+        assert sql.logins[before:][-1]["application"] == by
+        wanted = get(microsoft, query, values)
+        assert found.schema == wanted.schema
+        by_row = [sorted(zip(*texts(rows), strict=True), key=str) for rows in (found, wanted)]
+        assert by_row[0] == by_row[1]
+        assert "order" not in text or texts(found) == texts(wanted)
+        assert found.num_rows > 2
+
+    def test_refused_by_the_server(
+        self, columns: TableStore, sql: SqlServer, table: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """It may know less than SQL Server does."""
+        assert isinstance(sql, TSql)
+        sql.fault("datepart", number=195, times=100)
+        found = get(columns, f"select * from {table}")
+        assert texts(found)[1][3] == "1966-01-01 23:59:59.999999300"
+        assert "Read by pyodbc, as mssql-python cannot: The test wants error 195 here." in caplog.text
 
 
 CHANGING = [

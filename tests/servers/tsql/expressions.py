@@ -271,6 +271,11 @@ class Expressions(Words):
             other = self.expr().sql
             self.expect(")")
             return Expr(f"CASE WHEN {test} THEN {one} ELSE {other} END")
+        if name == "DATEPART":
+            if (part := self.name()).lower() not in ("nanosecond", "ns"):
+                raise refused(f"DATEPART of {part}")
+            self.expect(",")
+            name += " NANOSECOND"
         found: list[Expr] = []
         while not self.accept(")"):
             found.append(self.expr())

@@ -22,6 +22,7 @@ CALLS: dict[tuple[str, int], str] = {
     ("REPLICATE", 2): "repeat({0}::text, {1})::t.nvarchar",
     ("CONCAT", -1): "t.concatenated",
     ("ABS", 1): "abs({0})",
+    ("DATEPART NANOSECOND", 1): "(rpad(substring({0}::text from '[.]([0-9]+)'), 9, '0'))::int4",
     ("NEWID", 0): "gen_random_uuid()::t.guid",
     ("SYSUTCDATETIME", 0): f"({_NOW})::t.datetime2(8)",
     ("SYSDATETIME", 0): f"({_NOW})::t.datetime2(8)",
