@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, get_args
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_azureml_datastores.core.table_store import Load, Loaded, Rows, WriteMode
+from airflow_azureml_datastores.core.table_store import Load, Loaded, Rows, check_mode
 from airflow_azureml_datastores.errors import InvalidInput, PathExists, PathNotFound
 from airflow_azureml_datastores.stores._sql_text import name_parts
 from airflow_azureml_datastores.stores._table_columns import MOST_DIGITS, Match, TableColumn, fit, is_text, match
@@ -139,14 +139,7 @@ def _named(type_: pa.DataType) -> tuple[str, tuple[int, ...]]:
 def check_load(load: Load) -> list[str]:
     """The parts of the table's name. :raises InvalidInput: the load contradicts itself."""
     parts = name_parts(load.table)
-    if load.mode not in get_args(WriteMode):
-        raise InvalidInput(f"the mode {load.mode!r} is unknown; choose one of {', '.join(get_args(WriteMode))}.")
-    if (load.mode == "upsert") != bool(load.keys):
-        raise InvalidInput(
-            "mode 'upsert' needs keys: the columns that tell rows apart."
-            if load.mode == "upsert"
-            else f"keys belong to mode 'upsert', not to {load.mode!r}."
-        )
+    check_mode(load.mode, load.keys)
     if parts[-1].casefold() == RECORDS:
         raise InvalidInput(f"the table {RECORDS} is kept for the records of loads.")
     return parts
