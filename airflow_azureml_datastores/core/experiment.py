@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 from airflow_azureml_datastores.core.rows_input import RowsFormat, RowsInput, is_rows_batch
 from airflow_azureml_datastores.core.shell import quote_after
-from airflow_azureml_datastores.core.table_store import WriteMode
+from airflow_azureml_datastores.core.table_store import WriteMode, check_mode
 from airflow_azureml_datastores.core.template import Templated, flag, is_unrendered
 from airflow_azureml_datastores.core.watermark import Overlap
 from airflow_azureml_datastores.errors import InvalidInput, InvalidName
@@ -161,16 +161,7 @@ class TableOutput(Templated):
             value = getattr(self, what)
             if not isinstance(value, str) or not value:
                 raise InvalidInput(f"the {what} of an output that is a table is a name, not {value!r}.")
-        if self.mode not in get_args(WriteMode):
-            raise InvalidInput(f"the mode {self.mode!r} is unknown; choose one of {', '.join(get_args(WriteMode))}.")
-        if isinstance(self.keys, str) or not all(isinstance(key, str) for key in self.keys):
-            raise InvalidInput(f"keys are a list of the names of columns, not {self.keys!r}.")
-        if (self.mode == "upsert") != bool(self.keys):
-            raise InvalidInput(
-                "mode 'upsert' needs keys: the columns that tell rows apart."
-                if self.mode == "upsert"
-                else f"keys belong to mode 'upsert', not to {self.mode!r}."
-            )
+        check_mode(self.mode, self.keys)
         object.__setattr__(self, "create_if_missing", flag("create_if_missing", self.create_if_missing))
 
 

@@ -11,10 +11,10 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 from airflow_azureml_datastores.core.store import Store
-from airflow_azureml_datastores.errors import Unsupported
+from airflow_azureml_datastores.errors import InvalidInput, Unsupported
 
 Schema = Any
 """A ``pyarrow.Schema``."""
@@ -59,6 +59,18 @@ OpenRows = Callable[[], AbstractContextManager[Rows]]
 """Opens rows: those of a load, which each attempt opens anew, or those of one part of several."""
 
 WriteMode = Literal["fail", "append", "overwrite", "upsert"]
+
+
+def check_mode(mode: WriteMode, keys: Sequence[str]) -> None:
+    """:raises InvalidInput: there is no such mode, it is none for these keys, or they are none."""
+    if mode not in get_args(WriteMode):
+        raise InvalidInput(f"the mode {mode!r} is unknown; choose one of {', '.join(get_args(WriteMode))}.")
+    if isinstance(keys, str) or not all(isinstance(key, str) for key in keys):
+        raise InvalidInput(f"keys are a list of the names of columns, not {keys!r}.")
+    if mode == "upsert" and not keys:
+        raise InvalidInput("mode 'upsert' needs keys: the columns that tell rows apart.")
+    if mode != "upsert" and keys:
+        raise InvalidInput(f"keys belong to mode 'upsert', not to {mode!r}.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,33 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
-from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any
 from uuid import uuid4
 
-from airflow.sdk import BaseHook
-
 from airflow_azureml_datastores.core.table_store import Load, Loaded, Query, Rows, TableStore, WriteMode
-from airflow_azureml_datastores.errors import DatastoresError, InvalidInput
+from airflow_azureml_datastores.hooks._one_datastore import OneDatastoreHook
 from airflow_azureml_datastores.hooks.workspace import WorkspaceHook
 
 _BATCH = 65_536
 """Rows."""
 
 
-class DatabaseHook(BaseHook):
+class DatabaseHook(OneDatastoreHook):
     """The rows of a datastore that is a database.
 
     :param datastore: its name.
     :param workspace_conn_id: id of the workspace's connection.
     """
 
-    datastore_type: ClassVar[str | None] = None
+    _opened = "store"
 
     def __init__(self, datastore: str, workspace_conn_id: str = WorkspaceHook.default_conn_name) -> None:
-        super().__init__()
-        self.datastore = datastore
-        self.workspace_hook = WorkspaceHook(workspace_conn_id)
+        super().__init__(datastore, workspace_conn_id)
 
     @cached_property
     def store(self) -> TableStore:
@@ -41,13 +36,7 @@ class DatabaseHook(BaseHook):
         :raises InvalidInput: it is of another type than this hook is for.
         :raises Unsupported: it holds files.
         """
-        record = self.workspace_hook.get(self.datastore)
-        if self.datastore_type not in (None, record.type):
-            raise InvalidInput(
-                f"datastore {record.name!r} is of type {record.type}, but {type(self).__name__} is for "
-                f"{self.datastore_type}; DatabaseHook takes any database."
-            )
-        return self.workspace_hook.open_tables(record.name)
+        return self.workspace_hook.open_tables(self._name())
 
     def get_conn(self) -> TableStore:
         """The database, open."""
@@ -99,27 +88,6 @@ class DatabaseHook(BaseHook):
             yield Rows(rows.schema, iter(rows.to_batches(max_chunksize=_BATCH)))
 
         return self.store.write(load, opened)
-
-    def test_connection(self) -> tuple[bool, str]:
-        """Find out whether the database is there and lets its credential in, and tell a person."""
-        try:
-            self.store.check()
-        except DatastoresError as error:
-            return False, str(error)
-        return True, f"{self.datastore}: {self.store.url}"
-
-    def close(self) -> None:
-        """Close the database."""
-        self.__dict__.pop("store", None)
-        self.workspace_hook.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class AzureMySqlHook(DatabaseHook):

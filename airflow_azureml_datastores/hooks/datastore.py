@@ -5,25 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
-from typing import ClassVar, Self
-
-from airflow.sdk import BaseHook
 
 from airflow_azureml_datastores.core.glob import is_glob
 from airflow_azureml_datastores.core.manifest import Manifest
 from airflow_azureml_datastores.core.place import Place
 from airflow_azureml_datastores.core.store import FileStore, ObjectInfo
 from airflow_azureml_datastores.core.uri import DatastoreUri, parse_datastore_uri
-from airflow_azureml_datastores.errors import DatastoresError, InvalidInput, PathExists, PathNotFound
+from airflow_azureml_datastores.errors import InvalidInput, PathExists, PathNotFound
+from airflow_azureml_datastores.hooks._one_datastore import OneDatastoreHook
 from airflow_azureml_datastores.hooks.local_files import local_folder, local_source
-from airflow_azureml_datastores.hooks.workspace import WorkspaceHook
 from airflow_azureml_datastores.transfer.copy import prepare_copy
 from airflow_azureml_datastores.transfer.engine import delete_all
 from airflow_azureml_datastores.transfer.source import Source, extent, find_source, list_published
 
 
-class DatastoreHook(BaseHook):
+class DatastoreHook(OneDatastoreHook):
     """The files of a datastore.
 
     A path is the exact name of a file, a folder if it ends with a slash (``""`` is the root), or a pattern if it has a
@@ -33,12 +29,7 @@ class DatastoreHook(BaseHook):
     :param workspace_conn_id: id of the workspace's connection.
     """
 
-    datastore_type: ClassVar[str | None] = None
-
-    def __init__(self, datastore: str | None = None, workspace_conn_id: str = WorkspaceHook.default_conn_name) -> None:
-        super().__init__()
-        self.datastore = datastore
-        self.workspace_hook = WorkspaceHook(workspace_conn_id)
+    _opened = "root"
 
     @cached_property
     def root(self) -> Place:
@@ -47,13 +38,7 @@ class DatastoreHook(BaseHook):
         :raises DatastoreNotFound: there is none of this name.
         :raises InvalidInput: it is of another type than this hook is for.
         """
-        record = self.workspace_hook.get(self.datastore)
-        if self.datastore_type not in (None, record.type):
-            raise InvalidInput(
-                f"datastore {record.name!r} is of type {record.type}, but {type(self).__name__} is for "
-                f"{self.datastore_type}; DatastoreHook takes any."
-            )
-        return self.workspace_hook.open(record.name)
+        return self.workspace_hook.open(self._name())
 
     def get_conn(self) -> FileStore:
         """The open store."""
@@ -175,27 +160,6 @@ class DatastoreHook(BaseHook):
         found = [info.path for info in self.list(path)]
         delete_all(self.root.store, found)
         return len(found)
-
-    def test_connection(self) -> tuple[bool, str]:
-        """Find out whether the datastore is there and lets its credential in, and tell a person."""
-        try:
-            self.root.store.check()
-        except DatastoresError as error:
-            return False, str(error)
-        return True, f"{self.root.datastore}: {self.root.store.url}"
-
-    def close(self) -> None:
-        """Close the datastore."""
-        self.__dict__.pop("root", None)
-        self.workspace_hook.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _uri(self, path: str) -> DatastoreUri:
         return DatastoreUri(self.root.datastore, path, pattern=is_glob(path))

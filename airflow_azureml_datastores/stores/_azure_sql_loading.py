@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow_azureml_datastores.errors import InvalidInput
 from airflow_azureml_datastores.stores._azure_sql_types import Declared
 from airflow_azureml_datastores.stores._sql_text import quoted
 from airflow_azureml_datastores.stores._table_columns import (
@@ -34,7 +33,6 @@ _ROWS = 10_000
 _BYTES = 8 << 20
 """Of one statement, about."""
 
-_MOST_DIGITS = 38
 _UTF8 = 65001
 _KEY = 400
 """Length of keys in a table that is made: an index takes 900 bytes in all."""
@@ -51,6 +49,14 @@ class AzureSqlDatabase(Database):
     """A connection of pyodbc, inside of its transaction."""
 
     hold = " with (updlock, holdlock)"
+    types = {
+        "bool": "bit", "int8": "smallint", "int16": "smallint", "int32": "int", "int64": "bigint",
+        "uint8": "tinyint", "uint16": "int", "uint32": "bigint", "uint64": "decimal(20, 0)",
+        "halffloat": "real", "float": "real", "double": "float", "decimal": "decimal({}, {})",
+        "date": "date", "time": "time(7)", "timestamp": "datetime2({})", "timestamptz": "datetimeoffset({})",
+        "text": "nvarchar(max)", "bytes": "varbinary(max)", "nested": "nvarchar(max)",
+        "key text": f"nvarchar({_KEY})", "key bytes": f"varbinary({_KEY})", "key nested": f"nvarchar({_KEY})",
+    }  # fmt: skip
 
     def __init__(self, connection: pyodbc.Connection) -> None:
         self._connection = connection
@@ -80,9 +86,6 @@ class AzureSqlDatabase(Database):
             return _UTF8
         ((found,),) = self.fetch("select cast(collationproperty(?, 'CodePage') as int)", collation)
         return None if found is None else int(found)
-
-    def type_for(self, type_: pa.DataType, *, key: bool) -> str:
-        return _type_for(type_, key=key)
 
     def text(self, length: int) -> str:
         return f"nvarchar({length})"
@@ -214,38 +217,3 @@ def _checks(kind: str, wire: pa.DataType, length: int, code_page: int | None) ->
         yield longer_than_utf16(length // 2)
     if kind in ("binary", "varbinary") and length > 0:
         yield longer_than(length, "bytes")
-
-
-def _type_for(type_: pa.DataType, *, key: bool) -> str:
-    import pyarrow as pa
-
-    kinds = pa.types
-    if kinds.is_dictionary(type_):
-        return _type_for(type_.value_type, key=key)
-    if kinds.is_decimal(type_) and type_.precision - min(type_.scale, 0) <= _MOST_DIGITS:
-        return f"decimal({type_.precision - min(type_.scale, 0)}, {max(type_.scale, 0)})"
-    if kinds.is_timestamp(type_):
-        return f"{'datetimeoffset' if type_.tz else 'datetime2'}({7 if type_.unit == 'ns' else 6})"
-    for fits, name in (
-        (kinds.is_boolean, "bit"),
-        (lambda t: t == pa.uint8(), "tinyint"),
-        (lambda t: t in (pa.int8(), pa.int16()), "smallint"),
-        (lambda t: t in (pa.uint16(), pa.int32()), "int"),
-        (lambda t: t in (pa.uint32(), pa.int64()), "bigint"),
-        (lambda t: t == pa.uint64(), "decimal(20, 0)"),
-        (lambda t: t in (pa.float16(), pa.float32()), "real"),
-        (kinds.is_float64, "float"),
-        (kinds.is_date, "date"),
-        (kinds.is_time, "time(7)"),
-        (
-            lambda t: t in (pa.string(), pa.large_string(), pa.string_view(), pa.null()) or kinds.is_nested(t),
-            f"nvarchar({_KEY if key else 'max'})",
-        ),
-        (
-            lambda t: kinds.is_fixed_size_binary(t) or t in (pa.binary(), pa.large_binary(), pa.binary_view()),
-            f"varbinary({_KEY if key else 'max'})",
-        ),
-    ):
-        if fits(type_):
-            return name
-    raise InvalidInput(f"there is no type of SQL Server for Arrow's {type_}: convert the column, or create the table.")

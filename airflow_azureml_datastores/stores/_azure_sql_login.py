@@ -4,17 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from airflow_azureml_datastores.core.credentials import (
-    AccessToken,
-    Certificate,
-    Credential,
-    Identity,
-    Login,
-    ServicePrincipal,
-)
-from airflow_azureml_datastores.errors import InvalidConnection
-from airflow_azureml_datastores.stores._azure import describe
-from airflow_azureml_datastores.stores._token_credential import token_credential
+from airflow_azureml_datastores.core.credentials import Credential, Login
+from airflow_azureml_datastores.stores._database_login import DatabaseLogin
 
 # https://learn.microsoft.com/azure/azure-sql/database/authentication-aad-overview, and the domains of the clouds
 _SCOPES = {
@@ -27,41 +18,11 @@ _SCOPES = {
 }
 
 
-class AzureSqlLogin:
-    """What a connection is opened with, each time anew, as tokens expire.
-
-    :param known_only: whether the server's certificate has to be known.
-    :raises InvalidConnection: the credential is of no use for a SQL Server, or not safe with this one.
-    """
+class AzureSqlLogin(DatabaseLogin):
+    """What a connection is opened with."""
 
     def __init__(self, host: str, credential: Credential, *, known_only: bool) -> None:
-        self._host = host
-        self._credential = credential
-        match credential:
-            case Login():
-                pass
-            case AccessToken() | ServicePrincipal() | Certificate() | Identity():
-                self._entra = token_credential(credential)
-                if not isinstance(credential, AccessToken) and self._scope is None:
-                    raise InvalidConnection(
-                        f"{describe(credential)} gets tokens that open every SQL database of Azure, and {host} is none "
-                        f"of its hosts: name a connection with a login and a password."
-                    )
-            case _:
-                raise InvalidConnection(
-                    f"a SQL Server does not take {describe(credential)}: give a login and a password, a service "
-                    f"principal, an identity or an access token."
-                )
-
-        if self.by_token and not known_only:
-            raise InvalidConnection(
-                f"{host} is to be sent a token, which goes to servers with a certificate that is known only: register "
-                f"the datastore with enforce_ssl=True, or name a connection with a login and a password."
-            )
-
-    @property
-    def _scope(self) -> str | None:
-        return next((scope for domain, scope in _SCOPES.items() if self._host.endswith(domain)), None)
+        super().__init__("SQL", host, credential, _SCOPES, known_only=known_only)
 
     @property
     def by_token(self) -> bool:
@@ -75,6 +36,4 @@ class AzureSqlLogin:
 
     def token(self) -> str | None:
         """An access token, unless there is a login."""
-        if not self.by_token:
-            return None
-        return self._entra.get_token(self._scope or "https://database.windows.net/.default").token
+        return self._token() if self.by_token else None

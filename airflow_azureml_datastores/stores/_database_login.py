@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from airflow_azureml_datastores.core.credentials import (
@@ -24,7 +25,6 @@ _SCOPES = {
     "database.usgovcloudapi.net": "https://ossrdbms-aad.database.usgovcloudapi.net/.default",
     "database.chinacloudapi.cn": "https://ossrdbms-aad.database.chinacloudapi.cn/.default",
 }
-_PUBLIC = "database.azure.com"
 
 CONNECTING = 15
 """Seconds."""
@@ -52,32 +52,60 @@ class Server:
 
 
 class DatabaseLogin:
-    """User and password, each time anew, as tokens expire.
+    """A login, or tokens of Microsoft Entra ID, each time anew, as they expire.
 
-    :raises InvalidConnection: the credential is of no use for such a server.
+    A token goes to servers whose certificate is known only; and one that opens every server of its kind to hosts of
+    Azure only, as who may edit a datastore could otherwise have it sent to a host of theirs.
+
+    :param product: how the kind of server is called: ``PostgreSQL``.
+    :param scopes: for the end of each of Azure's hosts what a token is asked for.
+    :param known_only: whether the server's certificate has to be known.
+    :raises InvalidConnection: the credential is of no use for such a server, or not safe with this one.
     """
 
-    def __init__(self, server: Server, credential: Credential) -> None:
-        self._server = server
+    def __init__(
+        self, product: str, host: str, credential: Credential, scopes: Mapping[str, str], *, known_only: bool
+    ) -> None:
         self._credential = credential
-        product, service = server.product
+        self._scopes = [scope for end, scope in scopes.items() if host.endswith(end)]
         match credential:
-            case Login(username, _):
-                self.user = username
+            case Login():
+                return
             case AccessToken() | ServicePrincipal() | Certificate() | Identity():
-                self.user = self._role()
                 self._entra = token_credential(credential)
-                hosts = tuple(f".{service}.{domain}" for domain in _SCOPES)
-                if not isinstance(credential, AccessToken) and not server.host.endswith(hosts):
-                    raise InvalidConnection(
-                        f"{describe(credential)} gets tokens that open every {product} server of Azure, and "
-                        f"{server.host} is none of its hosts: name a connection with a login and a password."
-                    )
             case _:
                 raise InvalidConnection(
                     f"a {product} server does not take {describe(credential)}: give a login and a password, a service "
                     f"principal, an identity or an access token."
                 )
+        if not isinstance(credential, AccessToken) and not self._scopes:
+            raise InvalidConnection(
+                f"{describe(credential)} gets tokens that open every {product} server of Azure, and {host} is none of "
+                f"its hosts: name a connection with a login and a password."
+            )
+        if not known_only:
+            raise InvalidConnection(
+                f"{host} is to be sent a token, which goes to servers with a certificate that is known only: register "
+                f"the datastore with enforce_ssl=True, or name a connection with a login and a password."
+            )
+
+    def _token(self) -> str:
+        """An access token, if there is no login."""
+        return self._entra.get_token(*self._scopes).token
+
+
+class RoleLogin(DatabaseLogin):
+    """User and password of a server of an open-source kind, where a token stands in place of the password.
+
+    :raises InvalidConnection: the credential is of no use for such a server, or not safe with this one.
+    """
+
+    def __init__(self, server: Server, credential: Credential) -> None:
+        product, service = server.product
+        scopes = {f".{service}.{domain}": scope for domain, scope in _SCOPES.items()}
+        super().__init__(product, server.host, credential, scopes, known_only=server.enforce_ssl)
+        self._server = server
+        self.user = credential.username if isinstance(credential, Login) else self._role()
 
     def _role(self) -> str:
         if not self._server.role:
@@ -87,18 +115,9 @@ class DatabaseLogin:
             )
         return self._server.role
 
-    @property
-    def has_token(self) -> bool:
-        """Whether the password is a token of Microsoft Entra ID."""
-        return not isinstance(self._credential, Login)
-
     def password(self) -> str:
         """The password, or a token in its place."""
-        if isinstance(self._credential, Login):
-            return self._credential.password
-        host = self._server.host
-        domain = next((domain for domain in _SCOPES if host.endswith(domain)), _PUBLIC)
-        return self._entra.get_token(_SCOPES[domain]).token
+        return self._credential.password if isinstance(self._credential, Login) else self._token()
 
     def authorities(self) -> str:
         """File with those that may have signed the server's certificate."""

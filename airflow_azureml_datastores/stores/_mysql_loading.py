@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 from airflow_azureml_datastores.core.table_store import Load
 from airflow_azureml_datastores.errors import InvalidInput, InvalidName, Unavailable
 from airflow_azureml_datastores.stores._sql_text import name_parts, quoted
-from airflow_azureml_datastores.stores._table_columns import Check, TableColumn, longer_than, not_finite, outside_of
+from airflow_azureml_datastores.stores._table_columns import (
+    MOST_DIGITS,
+    Check,
+    TableColumn,
+    longer_than,
+    not_finite,
+    outside_of,
+)
 from airflow_azureml_datastores.stores._table_loading import Database, create_table
 
 if TYPE_CHECKING:
@@ -28,7 +35,6 @@ _WAITING = 24 * 3600
 """Seconds that a load waits for another one of the same table."""
 _KEY = 255
 """Length of keys in a table that is made."""
-_MOST_DIGITS = 38
 
 _SESSION = (
     # What does not fit is an error, and in a text nothing is special but a quote.
@@ -49,6 +55,15 @@ where c.table_schema = coalesce({_MARK}, database()) and c.table_name = {_MARK} 
 
 class MySqlDatabase(Database):
     """A connection of PyMySQL. Making a table ends a transaction, and so comes before one (:meth:`made`)."""
+
+    types = {
+        "bool": "bool", "int8": "tinyint", "int16": "smallint", "int32": "int", "int64": "bigint",
+        "uint8": "tinyint unsigned", "uint16": "smallint unsigned", "uint32": "int unsigned",
+        "uint64": "bigint unsigned", "halffloat": "float", "float": "float", "double": "double",
+        "decimal": "decimal({}, {})", "date": "date", "time": "time(6)", "timestamp": "datetime(6)",
+        "timestamptz": "timestamp(6)", "text": "longtext character set utf8mb4", "bytes": "longblob", "nested": "json",
+        "key text": f"varchar({_KEY}) character set utf8mb4", "key bytes": f"varbinary({_KEY})",
+    }  # fmt: skip
 
     def __init__(self, connection: pymysql.Connection[Any]) -> None:
         self._connection = connection
@@ -114,9 +129,6 @@ class MySqlDatabase(Database):
                     f"table {'.'.join(parts)} is of the engine {engine}, which has no transactions: use InnoDB."
                 )
         return [_column(*row[:-1]) for row in found] or None
-
-    def type_for(self, type_: pa.DataType, *, key: bool) -> str:
-        return _type_for(type_, key=key)
 
     def text(self, length: int) -> str:
         return f"varchar({length}) character set utf8mb4"
@@ -202,7 +214,7 @@ def _wire(
     whole = {"tinyint": 8, "smallint": 16, "mediumint": 32, "int": 32, "bigint": 64}
     if kind in whole:
         return pa.type_for_alias(f"{'u' * ('unsigned' in declared)}int{whole[kind]}"), ()
-    if kind == "decimal" and precision is not None and precision <= _MOST_DIGITS:
+    if kind == "decimal" and precision is not None and precision <= MOST_DIGITS:
         return pa.decimal128(precision, scale or 0), ()
     if kind in ("float", "double"):
         return (pa.float32() if kind == "float" else pa.float64()), (not_finite(),)
@@ -220,37 +232,3 @@ def _wire(
     if kind in ("char", "varchar") and characters is not None:
         return pa.string(), (longer_than(characters),)
     return pa.string(), ()  # the strict server says what does not fit
-
-
-def _type_for(type_: pa.DataType, *, key: bool) -> str:
-    import pyarrow as pa
-
-    kinds = pa.types
-    if kinds.is_dictionary(type_):
-        return _type_for(type_.value_type, key=key)
-    if kinds.is_decimal(type_) and type_.precision - min(type_.scale, 0) <= _MOST_DIGITS:
-        return f"decimal({type_.precision - min(type_.scale, 0)}, {max(type_.scale, 0)})"
-    if kinds.is_integer(type_):
-        name = {8: "tinyint", 16: "smallint", 32: "int", 64: "bigint"}[type_.bit_width]
-        return f"{name} unsigned" if kinds.is_unsigned_integer(type_) else name
-    if kinds.is_timestamp(type_):
-        return "timestamp(6)" if type_.tz else "datetime(6)"
-    for fits, name in (
-        (kinds.is_boolean, "bool"),
-        (lambda t: t in (pa.float16(), pa.float32()), "float"),
-        (kinds.is_float64, "double"),
-        (kinds.is_date, "date"),
-        (kinds.is_time, "time(6)"),
-        (kinds.is_nested, "json"),
-        (
-            lambda t: t in (pa.string(), pa.large_string(), pa.string_view(), pa.null()),
-            f"{f'varchar({_KEY})' if key else 'longtext'} character set utf8mb4",
-        ),
-        (
-            lambda t: kinds.is_fixed_size_binary(t) or t in (pa.binary(), pa.large_binary(), pa.binary_view()),
-            f"varbinary({_KEY})" if key else "longblob",
-        ),
-    ):
-        if fits(type_):
-            return name
-    raise InvalidInput(f"there is no type of MySQL for Arrow's {type_}: convert the column, or create the table.")

@@ -7,34 +7,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from airflow_azureml_datastores.core.credentials import Credential
 from airflow_azureml_datastores.errors import (
     AccessDenied,
     ContainerNotFound,
     DatastoresError,
-    InvalidConnection,
     InvalidInput,
     Unavailable,
 )
-from airflow_azureml_datastores.stores._database_login import CONNECTING, DatabaseLogin, Server
+from airflow_azureml_datastores.stores._database_login import CONNECTING, RoleLogin
 
 if TYPE_CHECKING:
     import pymysql
 
 
-class MySqlLogin(DatabaseLogin):
-    """Connects to the server.
-
-    :raises InvalidConnection: the credential is of no use for it.
-    """
-
-    def __init__(self, server: Server, credential: Credential) -> None:
-        super().__init__(server, credential)
-        if self.has_token and not server.enforce_ssl:
-            raise InvalidConnection(
-                f"{server.url} is to be sent a token, which goes to servers with a certificate that is known only: "
-                f"register the datastore with enforce_ssl=True, or name a connection with a login and a password."
-            )
+class MySqlLogin(RoleLogin):
+    """Connects to the server."""
 
     @contextmanager
     def connected(self) -> Iterator[pymysql.Connection[Any]]:

@@ -14,8 +14,8 @@ from airflow_azureml_datastores.errors import InvalidInput, MissingExtra
 from airflow_azureml_datastores.stores._database_login import Server
 from airflow_azureml_datastores.stores._mysql_loading import MySqlDatabase
 from airflow_azureml_datastores.stores._mysql_login import MySqlLogin
-from airflow_azureml_datastores.stores._narrowed_tables import NarrowedTables, without_end
-from airflow_azureml_datastores.stores._sql_text import MYSQL, bind, name_parts, quoted
+from airflow_azureml_datastores.stores._narrowed_tables import NarrowedTables
+from airflow_azureml_datastores.stores._sql_text import MYSQL, bind, name_parts, quoted, without_end
 from airflow_azureml_datastores.stores._table_loading import check_target, create_records, load_rows
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class MySqlStore(NarrowedTables):
         from airflow_azureml_datastores.stores._mysql_statement import Statement
 
         sql, values = bind(query, MYSQL, lambda n: "?")
-        prepared = Statement(connection, without_end(sql))
+        prepared = Statement(connection, without_end(sql, MYSQL))
         if not prepared.columns:
             raise InvalidInput("the query gives no rows: it has to be a SELECT, or a WITH … SELECT.")
         if prepared.places != len(values):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from airflow_azureml_datastores.core.table_store import Query, TableStore
-from airflow_azureml_datastores.stores._sql_text import in_order, quoted
+from airflow_azureml_datastores.stores._sql_text import in_order, quoted, without_end
 
 
 class NarrowedTables(TableStore):
@@ -32,7 +32,7 @@ class NarrowedTables(TableStore):
 
     def newest(self, query: Query, column: str) -> Query:
         text, values = in_order(query, self._grammar)
-        rows = f"(\n{without_end(text)}\n) as q where {self._named(column)} is not null"
+        rows = f"(\n{without_end(text, self._grammar)}\n) as q where {self._named(column)} is not null"
         return Query(self._first.format(column=self._named(column), rows=rows), values)
 
     def count(self, query: Query) -> Query:
@@ -43,12 +43,7 @@ class NarrowedTables(TableStore):
 
     def _of(self, query: Query, chosen: str, where: str, more: Sequence[Any] = ()) -> Query:
         text, values = in_order(query, self._grammar, more)
-        return Query(f"select {chosen} from (\n{without_end(text)}\n) as q where {where}", values)
+        return Query(f"select {chosen} from (\n{without_end(text, self._grammar)}\n) as q where {where}", values)
 
     def _named(self, column: str) -> str:
         return f"q.{quoted(column, self._quotes)}"
-
-
-def without_end(sql: str) -> str:
-    """A statement as it can stand in another one."""
-    return sql.rstrip().rstrip(";")

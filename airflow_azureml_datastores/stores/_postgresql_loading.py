@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_azureml_datastores.errors import InvalidInput
 from airflow_azureml_datastores.stores._sql_text import quoted
-from airflow_azureml_datastores.stores._table_columns import Check, TableColumn, has_nul, longer_than
+from airflow_azureml_datastores.stores._table_columns import MOST_DIGITS, Check, TableColumn, has_nul, longer_than
 from airflow_azureml_datastores.stores._table_loading import Database
 
 if TYPE_CHECKING:
@@ -18,7 +17,6 @@ _STAGE = "azureml_datastores_stage"
 _FEW = 10
 
 _BOOL, _BYTEA, _TEXT, _VARCHAR, _CHAR, _NUMERIC = 16, 17, 25, 1043, 1042, 1700
-_MOST_DIGITS = 38
 
 _COLUMNS = """
 select a.attname, a.atttypid::bigint, a.atttypmod, format_type(a.atttypid, a.atttypmod), a.attnotnull,
@@ -29,6 +27,15 @@ from pg_attribute as a where a.attrelid = to_regclass(%s) and a.attnum > 0 and n
 
 class PostgreSqlDatabase(Database):
     """A connection of psycopg, inside of its transaction."""
+
+    types = {
+        "bool": "boolean", "int8": "smallint", "int16": "smallint", "int32": "integer", "int64": "bigint",
+        "uint8": "smallint", "uint16": "integer", "uint32": "bigint", "uint64": "numeric(20, 0)",
+        "halffloat": "real", "float": "real", "double": "double precision",
+        "decimal": "numeric({}, {})", "long decimal": "numeric({}, {})",
+        "date": "date", "time": "time", "timestamp": "timestamp", "timestamptz": "timestamptz",
+        "text": "text", "bytes": "bytea", "nested": "jsonb",
+    }  # fmt: skip
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._connection = connection
@@ -56,11 +63,8 @@ class PostgreSqlDatabase(Database):
         found = self._connection.execute(_COLUMNS, [self.name(parts)]).fetchall()
         return [_column(*row) for row in found] or None
 
-    def type_for(self, type_: pa.DataType, *, key: bool) -> str:
-        return _type_for(type_)
-
     def stage(self, table: str, columns: Sequence[TableColumn]) -> str:
-        defined = ", ".join(f"{quoted(column.name)} {_type_for(column.type)}" for column in columns)
+        defined = ", ".join(f"{quoted(column.name)} {self.type_for(column.type)}" for column in columns)
         self.fetch(f"drop table if exists pg_temp.{_STAGE}")
         self.fetch(f"create temporary table {_STAGE} ({defined}) on commit drop")
         return f"pg_temp.{_STAGE}"
@@ -127,37 +131,8 @@ def _wire(type_: int, modifier: int) -> tuple[pa.DataType, tuple[Check, ...]]:
     if type_ in simple:
         return simple[type_], ()
     precision, scale = (modifier - 4) >> 16 & 0xFFFF, (modifier - 4) & 0x7FF
-    if type_ == _NUMERIC and modifier >= 0 and precision <= _MOST_DIGITS and scale <= precision:
+    if type_ == _NUMERIC and modifier >= 0 and precision <= MOST_DIGITS and scale <= precision:
         return pa.decimal128(precision, scale), ()
     if type_ in (_VARCHAR, _CHAR) and modifier >= 4:
         return pa.string(), (has_nul(), longer_than(modifier - 4))
     return pa.string(), (has_nul(),)
-
-
-def _type_for(type_: pa.DataType) -> str:
-    import pyarrow as pa
-
-    kinds = pa.types
-    if kinds.is_dictionary(type_):
-        return _type_for(type_.value_type)
-    if kinds.is_decimal(type_):
-        return f"numeric({type_.precision - min(type_.scale, 0)}, {max(type_.scale, 0)})"
-    if kinds.is_timestamp(type_):
-        return "timestamptz" if type_.tz else "timestamp"
-    for fits, name in (
-        (kinds.is_boolean, "boolean"),
-        (lambda t: t in (pa.int8(), pa.uint8(), pa.int16()), "smallint"),
-        (lambda t: t in (pa.uint16(), pa.int32()), "integer"),
-        (lambda t: t in (pa.uint32(), pa.int64()), "bigint"),
-        (lambda t: t == pa.uint64(), "numeric(20, 0)"),
-        (lambda t: t in (pa.float16(), pa.float32()), "real"),
-        (kinds.is_float64, "double precision"),
-        (kinds.is_date, "date"),
-        (kinds.is_time, "time"),
-        (lambda t: t in (pa.string(), pa.large_string(), pa.string_view(), pa.null()), "text"),
-        (lambda t: kinds.is_fixed_size_binary(t) or t in (pa.binary(), pa.large_binary(), pa.binary_view()), "bytea"),
-        (kinds.is_nested, "jsonb"),
-    ):
-        if fits(type_):
-            return name
-    raise InvalidInput(f"there is no type of PostgreSQL for Arrow's {type_}: convert the column, or create the table.")

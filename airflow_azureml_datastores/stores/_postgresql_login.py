@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from airflow_azureml_datastores.stores._database_login import CONNECTING, DatabaseLogin
+from airflow_azureml_datastores.stores._database_login import CONNECTING, RoleLogin
 
 
-class PostgreSqlLogin(DatabaseLogin):
+class PostgreSqlLogin(RoleLogin):
     """The parameters for libpq."""
 
     def parameters(self) -> dict[str, str]:

@@ -21,12 +21,12 @@ from airflow_azureml_datastores.errors import (
 )
 from airflow_azureml_datastores.stores import _duckdb
 from airflow_azureml_datastores.stores._database_login import Server
-from airflow_azureml_datastores.stores._narrowed_tables import NarrowedTables, without_end
+from airflow_azureml_datastores.stores._narrowed_tables import NarrowedTables
 from airflow_azureml_datastores.stores._postgresql_loading import PostgreSqlDatabase
 from airflow_azureml_datastores.stores._postgresql_login import PostgreSqlLogin
 from airflow_azureml_datastores.stores._postgresql_parts import Moment, bounds, partition_column, ranges
 from airflow_azureml_datastores.stores._postgresql_types import Column, check_finite
-from airflow_azureml_datastores.stores._sql_text import POSTGRESQL, bind, name_parts, quoted
+from airflow_azureml_datastores.stores._sql_text import POSTGRESQL, bind, name_parts, quoted, without_end
 from airflow_azureml_datastores.stores._table_loading import check_target, create_records, load_rows
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class PostgreSqlStore(NarrowedTables):
         with self._connected(parameters) as connection:
             moment = Moment(connection)
             found = partition_column(connection, self._describe(connection, query)[0], column)
-            met = bounds(connection, without_end(sql), texts, found, parts)
+            met = bounds(connection, without_end(sql, POSTGRESQL), texts, found, parts)
             queries = [self._of(query, "q.*", where, more) for where, more in ranges(column, met)]
             statements = [self._statement(connection, part) for part in queries]
             try:
@@ -135,7 +135,7 @@ class PostgreSqlStore(NarrowedTables):
         terms = [_term(n, type_, value) for n, (type_, value) in enumerate(zip(types, values, strict=True))]
         bound, _ = bind(query, POSTGRESQL, terms.__getitem__)
         chosen = ", ".join(f"{column.term()} as {quoted(column.name)}" for column in columns)
-        text = f"select {chosen} from (\n{without_end(bound)}\n) as q"
+        text = f"select {chosen} from (\n{without_end(bound, POSTGRESQL)}\n) as q"
         return _Statement(text, {f"{_SETTING}{n}": value for n, value in enumerate(values) if value is not None})
 
     def _batches(self, reader: pa.RecordBatchReader, parameters: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
@@ -157,7 +157,7 @@ class PostgreSqlStore(NarrowedTables):
 
         sql, values = bind(query, POSTGRESQL, lambda n: f"${n + 1}")
         link = connection.pgconn
-        prepared = link.prepare(b"", without_end(sql).encode())
+        prepared = link.prepare(b"", without_end(sql, POSTGRESQL).encode())
         if prepared.status != pq.ExecStatus.COMMAND_OK:
             said = _duckdb.told(InvalidInput(prepared.get_error_message("UTF8")), {})
             raise _class_of(said)(f"{self.url} refuses the query: {said}")

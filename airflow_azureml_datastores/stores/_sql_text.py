@@ -22,7 +22,7 @@ def _block_comments(depth: int) -> str:
     return rf"/\*(?:[^*/]|\*(?!/)|/(?!\*){inner})*+\*/"
 
 
-_COMMENTS = rf"--[^\r\n]*|{_block_comments(_NESTED)}"
+_COMMENTS = rf"(?P<comment>--[^\r\n]*|{_block_comments(_NESTED)})"
 
 POSTGRESQL = re.compile(
     rf"""(?P<skip>[eE]'(?:[^'\\]|''|\\.)*'|{_STRINGS}|{_NAMES}|{_COMMENTS}|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$|::|\?\?)
@@ -39,13 +39,15 @@ T_SQL = re.compile(
 """Those of Transact-SQL: https://learn.microsoft.com/sql/t-sql/language-elements/language-elements-transact-sql"""
 _ESCAPED = r"'(?:[^'\\]|''|\\.)*'"
 _ESCAPED_TOO = _ESCAPED.replace("'", '"')
+_TO_END = r"(?:[^*]|\*(?!/))*\*/"
 
 MYSQL = re.compile(
-    rf"""(?P<skip>{_ESCAPED}|{_ESCAPED_TOO}|`(?:[^`]|``)*`|\#[^\n]*|--(?=\s|$)[^\n]*|/\*(?:[^*]|\*(?!/))*\*/|:=|\?\?)
+    rf"""(?P<skip>{_ESCAPED}|{_ESCAPED_TOO}|`(?:[^`]|``)*`|(?P<comment>\#[^\n]*|--(?=\s|$)[^\n]*|/\*(?!M?!){_TO_END})
+    |/\*{_TO_END}|:=|\?\?)
     |(?P<mark>\?)|(?<![\w:]):(?P<name>[A-Za-z_]\w*)""",
     re.DOTALL | re.VERBOSE,
 )
-"""Those of MySQL: https://dev.mysql.com/doc/refman/8.4/en/language-structure.html"""
+"""Those of MySQL: https://dev.mysql.com/doc/refman/8.4/en/language-structure.html; what is in ``/*! */`` is run."""
 
 _PART = re.compile(r'"(?:[^"]|"")+"|[^."]+')
 
@@ -108,6 +110,12 @@ def in_order(query: Query, grammar: re.Pattern[str], more: Sequence[Any] = ()) -
 
     text = grammar.sub(replace, query.sql)
     return text, [*values, *more]
+
+
+def without_end(sql: str, grammar: re.Pattern[str]) -> str:
+    """A statement as it can stand in another one: without a semicolon at its end, be there comments after it."""
+    plain = grammar.sub(lambda found: " " * len(found[0]) if found["comment"] else found[0], sql).rstrip()
+    return sql[: len(plain.rstrip(";"))] if plain.endswith(";") else sql
 
 
 def name_parts(name: str) -> list[str]:

@@ -14,6 +14,8 @@ from airflow_azureml_datastores.errors import InvalidInput
 if TYPE_CHECKING:
     import pyarrow as pa
 
+MOST_DIGITS = 38
+"""Of a decimal that is brought as one."""
 _SHOWN = 100
 """Characters of a value that a message shows."""
 
@@ -198,11 +200,11 @@ def _cast(array: pa.Array, type_: pa.DataType) -> pa.Array:
     if pa.types.is_nested(given) and pa.types.is_string(type_):
         values = array.to_pylist()
         return pa.array([None if v is None else json.dumps(v, ensure_ascii=False, default=str) for v in values], type_)
-    if pa.types.is_temporal(given) != pa.types.is_temporal(type_) and not any(map(_is_text, (given, type_))):
+    if pa.types.is_temporal(given) != pa.types.is_temporal(type_) and not any(map(is_text, (given, type_))):
         raise pa.ArrowNotImplementedError(f"{given} is no {type_}")
     if pa.types.is_boolean(type_) and pa.types.is_integer(given):
         return pc.cast(pc.cast(array, pa.string()), type_)  # 0 and 1 only
-    if _is_text(given) and not _is_text(type_):
+    if is_text(given) and not is_text(type_):
         return _parsed(array, type_)
     if pa.types.is_float32(type_) and pa.types.is_float64(given):
         cast = pc.cast(array, type_, safe=False)
@@ -216,7 +218,8 @@ def _cast(array: pa.Array, type_: pa.DataType) -> pa.Array:
     return pc.cast(array, type_)
 
 
-def _is_text(type_: pa.DataType) -> bool:
+def is_text(type_: pa.DataType) -> bool:
+    """Whether it is one of texts, or of nothing but NULL."""
     import pyarrow as pa
 
     return type_ in (pa.string(), pa.large_string(), pa.string_view(), pa.null())

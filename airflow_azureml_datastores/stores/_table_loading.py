@@ -6,13 +6,13 @@ The steps and the statements that all dialects share are here; :class:`Database`
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, get_args
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_azureml_datastores.core.table_store import Load, Loaded, Rows, WriteMode
+from airflow_azureml_datastores.core.table_store import Load, Loaded, Rows, check_mode
 from airflow_azureml_datastores.errors import InvalidInput, PathExists, PathNotFound
 from airflow_azureml_datastores.stores._sql_text import name_parts
-from airflow_azureml_datastores.stores._table_columns import Match, TableColumn, fit, match
+from airflow_azureml_datastores.stores._table_columns import MOST_DIGITS, Match, TableColumn, fit, is_text, match
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -22,7 +22,13 @@ RECORDS = "azureml_datastores_loads"
 
 
 class Database(ABC):
-    """A connection with a transaction open, in one dialect. Names of tables are given in their parts."""
+    """A connection with a transaction open, in one dialect. Names of tables are given in their parts.
+
+    :cvar types: the column types for Arrow's, by the names of :func:`_named`; those of keys, if others, by ``key text``
+        and the like. ``{}`` is for digits: all and those behind the point, or those of a second's fraction.
+    """
+
+    types: ClassVar[Mapping[str, str]]
 
     def mark(self, number: int) -> str:
         """What stands for the n-th value of a statement, from 1."""
@@ -47,9 +53,15 @@ class Database(ABC):
     def columns(self, parts: Sequence[str]) -> list[TableColumn] | None:
         """The columns of a table; None if there is no such table."""
 
-    @abstractmethod
-    def type_for(self, type_: pa.DataType, *, key: bool) -> str:
+    def type_for(self, type_: pa.DataType, *, key: bool = False) -> str:
         """The column type that holds all values of an Arrow type. :raises InvalidInput: there is none."""
+        name, digits = _named(type_)
+        found = self.types.get(f"key {name}" if key else name, self.types.get(name))
+        if found is None:
+            raise InvalidInput(
+                f"the database has no type for Arrow's {type_}: convert the column, or create the table."
+            )
+        return found.format(*digits)
 
     def text(self, length: int) -> str:
         """The type of texts of so many characters."""
@@ -99,17 +111,35 @@ class Database(ABC):
         self.fetch(f"create table {self.name(parts)} ({columns})")
 
 
+def _named(type_: pa.DataType) -> tuple[str, tuple[int, ...]]:
+    """The name that an Arrow type shares with those that databases have one type for, and the digits of its values."""
+    import pyarrow as pa
+
+    kinds = pa.types
+    if kinds.is_dictionary(type_):
+        return _named(type_.value_type)
+    if kinds.is_decimal(type_):
+        digits = type_.precision - min(type_.scale, 0)
+        return "decimal" if digits <= MOST_DIGITS else "long decimal", (digits, max(type_.scale, 0))
+    if kinds.is_timestamp(type_):
+        return "timestamptz" if type_.tz else "timestamp", (7 if type_.unit == "ns" else 6,)
+    for fits, name in (
+        (kinds.is_date, "date"),
+        (kinds.is_time, "time"),
+        (kinds.is_nested, "nested"),
+        (is_text, "text"),
+        (kinds.is_fixed_size_binary, "bytes"),
+        (lambda t: t in (pa.binary(), pa.large_binary(), pa.binary_view()), "bytes"),
+    ):
+        if fits(type_):
+            return name, ()
+    return str(type_), ()
+
+
 def check_load(load: Load) -> list[str]:
     """The parts of the table's name. :raises InvalidInput: the load contradicts itself."""
     parts = name_parts(load.table)
-    if load.mode not in get_args(WriteMode):
-        raise InvalidInput(f"the mode {load.mode!r} is unknown; choose one of {', '.join(get_args(WriteMode))}.")
-    if (load.mode == "upsert") != bool(load.keys):
-        raise InvalidInput(
-            "mode 'upsert' needs keys: the columns that tell rows apart."
-            if load.mode == "upsert"
-            else f"keys belong to mode 'upsert', not to {load.mode!r}."
-        )
+    check_mode(load.mode, load.keys)
     if parts[-1].casefold() == RECORDS:
         raise InvalidInput(f"the table {RECORDS} is kept for the records of loads.")
     return parts

@@ -189,7 +189,7 @@ def _are(values: pa.Array, type_: pa.DataType, pc: Any, pa: Any) -> bool:
 
 @dataclass(frozen=True)
 class TableLoad:
-    """Files that are to be loaded into a table; checked already."""
+    """Files, whose columns fit, or rows of another database that are to be loaded into a table."""
 
     store: TableStore
     load: Load
@@ -235,7 +235,10 @@ class TableLoad:
 def prepare_table_load(
     open_tables: OpenTables, source: Source | RowsInput, output: TableOutput, *, publisher: str, label: str, say: Say
 ) -> TableLoad:
-    """Find the table and check that the columns of files, or of another database's rows, fit before anything moves.
+    """Find the table and check that the columns of files fit before anything moves.
+
+    Those of another database's rows are left to the load, which checks them before its first row: to ask for them here
+    would be to run the query twice.
 
     :param publisher: who loads, the same in every attempt.
     :raises NoData: there are no files.
@@ -258,6 +261,7 @@ def prepare_table_load(
         output.create_if_missing,
         unique_slug(publisher, *how, content),
     )
-    with rows() as opened:
-        store.check_write(load, opened.schema)
+    if isinstance(source, Source):
+        with rows() as opened:
+            store.check_write(load, opened.schema)
     return TableLoad(store, load, rows, output.datastore, label, say)

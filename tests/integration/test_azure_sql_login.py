@@ -257,8 +257,10 @@ class _Hook(AzureSqlDatabaseHook):
     """Of a workspace that is not asked."""
 
     def __init__(self, location: AzureSqlDatabase, credential: Credential) -> None:
-        self.datastore = "crm"
         self.store = location.open(credential)
+
+    def _name(self) -> str:
+        return "crm"
 
 
 def test_the_hook_tells_a_person(location: AzureSqlDatabase, login: Login) -> None:

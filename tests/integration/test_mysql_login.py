@@ -129,7 +129,7 @@ def test_the_password_is_in_no_error(
 )
 def test_credentials_of_no_use(credential: Credential, problem: str) -> None:
     with pytest.raises(InvalidConnection, match=problem):
-        AzureMySql("db.example.com", "crm").open(credential)
+        AzureMySql("contoso", "crm").open(credential)
 
 
 @pytest.mark.parametrize("credential", [ServicePrincipal("t", "c", "s"), Identity("managed")])

@@ -116,9 +116,9 @@ def test_the_password_is_in_no_error(
         (Anonymous(), "does not take anonymous access"),
     ],
 )
-def test_credentials_of_no_use(location: AzurePostgreSql, credential: Credential, problem: str) -> None:
+def test_credentials_of_no_use(credential: Credential, problem: str) -> None:
     with pytest.raises(InvalidConnection, match=problem):
-        location.open(credential)
+        AzurePostgreSql("contoso", "crm").open(credential)
 
 
 @pytest.mark.parametrize("credential", [ServicePrincipal("t", "c", "s"), Identity("managed")])
@@ -127,3 +127,9 @@ def test_tokens_of_entra_go_to_azure_only(location: AzurePostgreSql, credential:
         replace(location, user_id="ann").open(credential)
     azure = AzurePostgreSql("contoso", "crm", user_id="ml reader")
     assert azure.open(credential).url == "postgresql://contoso.postgres.database.azure.com/crm"
+
+
+@pytest.mark.parametrize("credential", [AccessToken("t"), ServicePrincipal("t", "c", "s"), Identity("managed")])
+def test_tokens_go_to_known_certificates_only(credential: Credential) -> None:
+    with pytest.raises(InvalidConnection, match="register the datastore with enforce_ssl=True"):
+        AzurePostgreSql("contoso", "crm", user_id="ann", enforce_ssl=False).open(credential)

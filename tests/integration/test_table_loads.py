@@ -13,8 +13,9 @@ import pytest
 
 from airflow_azureml_datastores.core.credentials import Credential
 from airflow_azureml_datastores.core.datastore import Location
-from airflow_azureml_datastores.core.experiment import Output, TableOutput
-from airflow_azureml_datastores.core.table_store import RecordBatch, Rows, TableStore
+from airflow_azureml_datastores.core.experiment import Input, Output, TableOutput
+from airflow_azureml_datastores.core.rows_input import RowsInput
+from airflow_azureml_datastores.core.table_store import Query, RecordBatch, Rows, TableStore
 from airflow_azureml_datastores.core.uri import parse_datastore_uri
 from airflow_azureml_datastores.errors import Changed, InvalidInput, NoData
 from airflow_azureml_datastores.transfer.source import Source, find_source
@@ -141,12 +142,19 @@ def schema(rig: TableRig) -> Iterator[str]:
         yield name
 
 
-def load(store: TableStore, source: Source, output: TableOutput, *, publisher: str = "dag.run.task") -> dict[str, Any]:
+def load(
+    store: TableStore, source: Source | RowsInput, output: TableOutput, *, publisher: str = "dag.run.task"
+) -> dict[str, Any]:
     """What the operator does."""
     prepared = prepare_table_load(
         lambda name: store, source, output, publisher=publisher, label="[publish] x", say=lambda line: None
     )
     return prepared.run()
+
+
+def read_numbers(store: TableStore, table: str) -> list[int]:
+    with store.read(store.table(table)) as rows:
+        return sorted(row["n"] for batch in rows.batches for row in batch.to_pylist())
 
 
 def count(store: TableStore, table: str) -> tuple[int, int]:
@@ -199,6 +207,22 @@ class TestLoads:
                 label="x",
                 say=print,
             )
+
+    def test_rows_of_a_database_are_asked_for_once(
+        self, rig: TableRig, schema: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        rows = Input.query("crm", f"select * from ({rig.integers.format(3)}) as q")
+        asked: list[Query] = []
+        with rig.open() as store:
+            read = store.read
+            monkeypatch.setattr(store, "read", lambda query: (asked.append(query), read(query))[1])
+            made = Output.table("crm", f"{schema}.t", "append", create_if_missing=True)
+            assert load(store, rows, made)["rows"] == 3
+            assert load(store, rows, made)["unchanged"]
+            assert [query.sql for query in asked] == [rows.sql] * 2
+            with pytest.raises(InvalidInput, match="has no column 'm'; it has: n"):
+                load(store, Input.query("crm", "select 4 as m"), made)
+            assert read_numbers(store, f"{schema}.t") == [1, 2, 3]
 
 
 def load_in_process(

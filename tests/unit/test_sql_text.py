@@ -10,7 +10,16 @@ import pytest
 
 from airflow_azureml_datastores.core.table_store import Query
 from airflow_azureml_datastores.errors import InvalidInput, InvalidName
-from airflow_azureml_datastores.stores._sql_text import MYSQL, POSTGRESQL, T_SQL, bind, in_order, name_parts, quoted
+from airflow_azureml_datastores.stores._sql_text import (
+    MYSQL,
+    POSTGRESQL,
+    T_SQL,
+    bind,
+    in_order,
+    name_parts,
+    quoted,
+    without_end,
+)
 
 
 def bound(sql: str, parameters: Any) -> tuple[str, list[Any]]:
@@ -113,7 +122,33 @@ def test_what_has_no_end_takes_no_time(text: str) -> None:
     for grammar in (POSTGRESQL, T_SQL, MYSQL):
         start = time.process_time()
         bind(Query(f"? {text}", [1]), grammar, lambda n: "X")
+        without_end(f"select 1; {text}", grammar)
         assert time.process_time() - start < 5
+
+
+@pytest.mark.parametrize(
+    "end", ["", " -- a;", " /* a; */", "';'", "'; -- a'", '";"', ";'", "; x", ";/*", "; /* a */ x"]
+)
+def test_without_a_semicolon_at_its_end_a_statement_stays(end: str) -> None:
+    for grammar in (POSTGRESQL, T_SQL, MYSQL):
+        assert without_end(f"select {end}", grammar) == f"select {end}"
+
+
+@pytest.mark.parametrize(
+    ("grammar", "sql"),
+    [
+        (POSTGRESQL, "select $$a; --$$"),
+        (POSTGRESQL, "select 1; # 2"),
+        (T_SQL, "select 1 as [a; --]"),
+        (MYSQL, "select 1 as `a; --`"),
+        (MYSQL, "select 'a\\'; -- '"),
+        (MYSQL, "select 1; --1"),
+        (MYSQL, "select 1; /*! select 2 */"),
+        (MYSQL, "select 1; /*M! select 2 */"),
+    ],
+)
+def test_what_is_no_comment_of_the_dialect_stays(grammar: re.Pattern[str], sql: str) -> None:
+    assert without_end(sql, grammar) == sql
 
 
 @pytest.mark.parametrize("parameters", [(), [], {}])

@@ -44,6 +44,8 @@ class TableRig(Protocol):
     """An expression that takes a minute, where there are ``ranges``."""
     unfit_names: ClassVar[Collection[str]]
     """Names that the database itself has no tables of."""
+    comments: ClassVar[Sequence[str]]
+    """What is a comment in its dialect only."""
     without_database: ClassVar[type[DatastoresError]]
     """What it is if there is no such database."""
     _location: Location

@@ -33,6 +33,7 @@ class AzureSqlRig:
     ranges: ClassVar[Sequence[tuple[str, Sequence[str]]]] = []
     waiting: ClassVar[str] = ""
     unfit_names: ClassVar[Collection[str]] = []
+    comments: ClassVar[Sequence[str]] = ["/* /* ; */ ' */"]
     without_database: ClassVar[type[DatastoresError]] = ContainerNotFound
     values: ClassVar[Sequence[tuple[str, str, Any]]] = [
         ("1::bit", "bool", True),

@@ -35,6 +35,7 @@ class MySqlRig:
     ranges: ClassVar[Sequence[tuple[str, Sequence[str]]]] = []
     waiting: ClassVar[str] = ""
     unfit_names: ClassVar[Collection[str]] = ["ünï 𝒳"]
+    comments: ClassVar[Sequence[str]] = ["# it's one;", "/* /* ; */"]
     without_database: ClassVar[type[DatastoresError]] = ContainerNotFound
     values: ClassVar[Sequence[tuple[str, str, Any]]] = [
         ("true::bool", "int8", 1),

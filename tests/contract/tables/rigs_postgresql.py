@@ -43,6 +43,7 @@ class PostgreSqlRig:
         "(select count(*) from generate_series(1, 50000) as a, generate_series(1, 50000) as b where a + b > n)"
     )
     unfit_names: ClassVar[Collection[str]] = []
+    comments: ClassVar[Sequence[str]] = ["/* /* ; */ ' */"]
     without_database: ClassVar[type[DatastoresError]] = ContainerNotFound
     values: ClassVar[Sequence[tuple[str, str, Any]]] = [
         ("true", "bool", True),

@@ -47,6 +47,16 @@ def test_order_is_that_of_the_query(table_rig: TableRig, store: TableStore) -> N
     assert numbers == sorted(range(1, 200_001), key=lambda n: (n % 7, -n))
 
 
+@pytest.mark.parametrize("end", [";", " ;; ", "; -- one; row", ";\n/* one; * 'row */ -- more\n", "/* a */; /**/ "])
+def test_after_a_semicolon_there_may_be_comments(table_rig: TableRig, store: TableStore, end: str) -> None:
+    for more in ("", *table_rig.comments):
+        query = Query(f"select ';' as a, ? as b {end}{more}", ["; --"])
+        for asked in (query, store.between(query, "b"), store.newest(query, "b")):
+            store.check_query(asked)
+            assert get(store, asked)["b"].to_pylist() == ["; --"]
+        assert [int(n) for n in get(store, store.count(query))[0].to_pylist()] == [1]
+
+
 def test_batches_are_small(table_rig: TableRig, store: TableStore) -> None:
     with store.read(Query(table_rig.integers.format(300_000))) as rows:
         sizes = [batch.num_rows for batch in rows.batches]
