@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +20,13 @@ from airflow_azureml_datastores.stores._table_columns import (
     outside_of,
 )
 from airflow_azureml_datastores.stores._table_loading import Database
+from airflow_azureml_datastores.stores._value_texts import (
+    hexadecimal,
+    json_rows,
+    json_strings,
+    plain_decimals,
+    quoted_texts,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -109,8 +115,9 @@ class AzureSqlDatabase(Database):
         sql = f"insert into {table} ({', '.join(names)}) select {values} from {rows}"
         for batch in batches:
             for few in _slices(batch):
-                lists = [form.values(column) for form, column in zip(forms, few.columns, strict=True)]
-                self.fetch(sql, json.dumps(list(zip(*lists, strict=True)), ensure_ascii=False, separators=(",", ":")))
+                self.fetch(
+                    sql, json_rows([form.texts(column) for form, column in zip(forms, few.columns, strict=True)])
+                )
 
 
 def _slices(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
@@ -126,12 +133,12 @@ class _JsonForm:
     """How a column's values are written in JSON.
 
     :param type: as which the server takes them out of it.
-    :param values: makes what goes into the JSON.
+    :param texts: makes JSON of them.
     :param binary: whether they are hexadecimal there.
     """
 
     type: str
-    values: Callable[[pa.Array], list[Any]] = lambda array: array.to_pylist()
+    texts: Callable[[pa.Array], pa.Array]
     binary: bool = False
 
 
@@ -141,34 +148,32 @@ def _json_form(column: TableColumn) -> _JsonForm:
 
     kinds, type_ = pa.types, column.type
     if kinds.is_binary(type_):
-        return _JsonForm("nvarchar(max)", lambda array: [v if v is None else v.hex() for v in array.to_pylist()], True)
+        return _JsonForm("nvarchar(max)", lambda array: quoted_texts(hexadecimal(array)), True)
     if kinds.is_string(type_):
-        return _JsonForm("uniqueidentifier" if column.declared == "uniqueidentifier" else "nvarchar(max)")
+        return _JsonForm("uniqueidentifier" if column.declared == "uniqueidentifier" else "nvarchar(max)", json_strings)
     if kinds.is_decimal(type_):
-        return _JsonForm(
-            f"decimal({type_.precision}, {type_.scale})",
-            lambda array: [v if v is None else f"{v:f}" for v in array.to_pylist()],
-        )
+        type_of_json = f"decimal({type_.precision}, {type_.scale})"
+        return _JsonForm(type_of_json, lambda array: quoted_texts(plain_decimals(array)))
     if kinds.is_timestamp(type_):
         return _JsonForm("datetimeoffset(7)" if type_.tz else "datetime2(7)", _times)
     if kinds.is_time(type_):
         return _JsonForm("time(7)", _times)
     if kinds.is_date(type_):
-        return _JsonForm("date", lambda array: [v if v is None else v.isoformat() for v in array.to_pylist()])
-    return _JsonForm(column.declared)
+        return _JsonForm("date", lambda array: quoted_texts(array.cast(pa.string())))
+    return _JsonForm(column.declared, lambda array: array.cast(pa.string()))  # numbers, true and false
 
 
-def _times(array: pa.Array) -> list[Any]:
-    """Times as ISO texts with seven digits of a second's fraction."""
+def _times(array: pa.Array) -> pa.Array:
+    """Times as ISO texts with at most seven digits of a second's fraction."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     type_ = array.type
     zone = "+00:00" if pa.types.is_timestamp(type_) and type_.tz else ""
-    plain = pc.cast(array, pa.timestamp(type_.unit)) if zone else array
-    digits = {"us": 0, "ns": 2}[type_.unit]
-    texts = pc.cast(plain, pa.string()).to_pylist()
-    return [text if text is None else text[: len(text) - digits] + zone for text in texts]
+    texts = pc.cast(pc.cast(array, pa.timestamp(type_.unit)) if zone else array, pa.string())
+    if type_.unit == "ns":
+        texts = pc.utf8_slice_codeunits(texts, 0, -2)
+    return quoted_texts(texts, zone)
 
 
 def _column(found: Any, code_page: int | None) -> TableColumn:

@@ -20,6 +20,7 @@ from airflow_azureml_datastores.stores._table_columns import (
     outside_of,
 )
 from airflow_azureml_datastores.stores._table_loading import Database, create_table
+from airflow_azureml_datastores.stores._value_texts import hexadecimal, plain_decimals
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -172,11 +173,13 @@ def _literals(array: pa.Array) -> pa.Array:
 
     kinds, type_ = pa.types, array.type
     if kinds.is_binary(type_):
-        return pa.array(["NULL" if value is None else f"x'{value.hex()}'" for value in array.to_pylist()], pa.string())
-    if kinds.is_boolean(type_):
+        texts = pc.binary_join_element_wise("x'", hexadecimal(array), "'", "")
+    elif kinds.is_boolean(type_):
         texts = pc.cast(pc.cast(array, pa.uint8()), pa.string())
     elif kinds.is_string(type_):
         texts = pc.replace_substring(array, "'", "''")
+    elif kinds.is_decimal(type_):
+        texts = plain_decimals(array)
     elif kinds.is_timestamp(type_):
         texts = pc.cast(pc.cast(array, pa.timestamp("us")), pa.string())
     else:

@@ -79,6 +79,7 @@ class AzureSqlRig:
         ("decimal(38, 10)", "decimal128(38, 10)", Decimal("-1" + "0" * 27 + ".0000000001")),
         ("decimal(38, 0)", "decimal128(38, 0)", Decimal("9" * 38)),
         ("decimal(38, 38)", "decimal128(38, 38)", Decimal("0." + "0" * 37 + "1")),
+        ("decimal(38, 28)", "decimal128(38, 28)", Decimal("-0.0000001234567890123456789012")),
         ("decimal(12, 2)", "double", 0.01),
         ("money", "decimal128(19, 4)", Decimal("922337203685477.5807")),
         ("nvarchar(max)", "string", ""),

@@ -101,6 +101,7 @@ class MySqlRig:
         ("decimal(38, 10)", "decimal128(38, 10)", Decimal("-1" + "0" * 27 + ".0000000001")),
         ("decimal(38, 0)", "decimal128(38, 0)", Decimal("9" * 38)),
         ("decimal(38, 30)", "decimal128(38, 30)", Decimal("0." + "0" * 29 + "1")),
+        ("decimal(38, 28)", "decimal128(38, 28)", Decimal("-0.0000001234567890123456789012")),
         ("decimal(12, 2)", "double", 0.01),
         ("decimal(60, 2)", "decimal128(38, 2)", Decimal("1.50")),
         ("longtext", "string", ""),

@@ -91,6 +91,7 @@ class PostgreSqlRig:
         ("numeric(38, 10)", "decimal128(38, 10)", Decimal("-1" + "0" * 27 + ".0000000001")),
         ("numeric(38, 0)", "decimal128(38, 0)", Decimal("9" * 38)),
         ("numeric(38, 38)", "decimal128(38, 38)", Decimal("0." + "0" * 37 + "1")),
+        ("numeric(38, 28)", "decimal128(38, 28)", Decimal("-0.0000001234567890123456789012")),
         ("numeric(12, 2)", "double", 0.01),
         ("numeric(12, 2)", "decimal128(38, 10)", Decimal("1.50")),
         ("numeric", "decimal128(38, 10)", Decimal("1.5")),
