@@ -16,18 +16,12 @@ import pyarrow as pa
 import pytest
 
 from airflow_azureml_datastores.core.credentials import (
-    AccessToken,
-    AccountKey,
-    Anonymous,
     Credential,
-    Identity,
     Login,
-    SasToken,
-    ServicePrincipal,
 )
 from airflow_azureml_datastores.core.datastore import Datastore
 from airflow_azureml_datastores.core.table_store import Load, Query, TableStore
-from airflow_azureml_datastores.errors import AccessDenied, ContainerNotFound, DatastoresError, InvalidConnection
+from airflow_azureml_datastores.errors import AccessDenied, ContainerNotFound, DatastoresError
 from airflow_azureml_datastores.hooks.database import AzureSqlDatabaseHook
 from airflow_azureml_datastores.stores import _odbc
 from airflow_azureml_datastores.stores.azure_sql import AzureSqlDatabase
@@ -196,33 +190,6 @@ def in_process(sql: TSql, location: AzureSqlDatabase) -> Any:
     )
     assert "FOUND" in done.stdout, done.stderr
     return json.loads(done.stdout.partition("FOUND")[2])
-
-
-class TestCredentials:
-    @pytest.mark.parametrize(
-        ("credential", "problem"),
-        [
-            (AccountKey("k"), "does not take the account key: give a login and a password"),
-            (SasToken("sig=x"), "does not take the SAS token"),
-            (Anonymous(), "does not take anonymous access"),
-        ],
-    )
-    def test_of_no_use(self, credential: Credential, problem: str) -> None:
-        with pytest.raises(InvalidConnection, match=problem):
-            AzureSqlDatabase("contoso", "crm").open(credential)
-
-    @pytest.mark.parametrize("credential", [ServicePrincipal("t", "c", "s"), Identity("managed")])
-    def test_tokens_of_entra_go_to_azure_only(self, credential: Credential) -> None:
-        for host in ("localhost", "db.example.com", "database.windows.net.evil.example", "evildatabase.windows.net"):
-            with pytest.raises(InvalidConnection, match=f"{host} is none of its hosts"):
-                AzureSqlDatabase(host, "crm", driver=microsoft_driver()).open(credential)
-        for host in ("contoso", "contoso.database.usgovcloudapi.net", "x.datawarehouse.fabric.microsoft.com"):
-            AzureSqlDatabase(host, "crm", driver=microsoft_driver()).open(credential)
-
-    @pytest.mark.parametrize("credential", [AccessToken("t"), ServicePrincipal("t", "c", "s"), Identity("managed")])
-    def test_tokens_go_to_known_certificates_only(self, credential: Credential) -> None:
-        with pytest.raises(InvalidConnection, match="register the datastore with enforce_ssl=True"):
-            AzureSqlDatabase("contoso", "crm", enforce_ssl=False, driver=microsoft_driver()).open(credential)
 
 
 def test_a_replica_is_read_and_the_database_written(location: AzureSqlDatabase, login: Login, sql: TSql) -> None:

@@ -34,6 +34,7 @@ class SecuredPostgres:
     ca: Path
     login: tuple[str, str]
     _told: Connection
+    database: str = "postgres"
 
     def ways(self) -> list[str]:
         """Of each connection since this was asked last: ``tls`` or ``plain``."""
