@@ -20,7 +20,7 @@ from airflow_azureml_datastores.stores._table_columns import (
     outside_of,
 )
 from airflow_azureml_datastores.stores._table_loading import Database, create_table
-from airflow_azureml_datastores.stores._value_texts import hexadecimal, plain_decimals
+from airflow_azureml_datastores.stores._value_texts import hexadecimal, joined, plain_decimals
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -152,18 +152,16 @@ class MySqlDatabase(Database):
 
 def _statements(batch: pa.RecordBatch) -> Iterator[str]:
     """The rows as literals, so many at once as one statement should have."""
+    import numpy as np
     import pyarrow.compute as pc
 
     values = pc.binary_join_element_wise(*map(_literals, batch.columns), ",")
-    texts, size = [], 0
-    for text in values.to_pylist():
-        texts.append(f"({text})")
-        size += len(text)
-        if size >= _BYTES:
-            yield ",".join(texts)
-            texts, size = [], 0
-    if texts:
-        yield ",".join(texts)
+    ends, first = np.cumsum(pc.binary_length(values)), 0
+    while first < len(values):
+        before = ends[first - 1] if first else 0
+        stop = max(int(np.searchsorted(ends, before + _BYTES, "right")), first + 1)
+        yield f"({joined(values.slice(first, stop - first), '),(')})"
+        first = stop
 
 
 def _literals(array: pa.Array) -> pa.Array:

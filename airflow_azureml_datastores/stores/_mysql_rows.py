@@ -98,11 +98,22 @@ def _decode(block: bytes, starts: Sequence[int], columns: Sequence[Column], sche
     at = rows + 1 + (len(columns) + 9) // 8  # behind the bits that say which are NULL
     arrays = []
     for number, column in enumerate(columns, start=2):
-        null = (raw[rows + (1 + number // 8)] >> number % 8 & 1).astype(bool)
+        bit = raw[rows + (1 + number // 8)] & (1 << number % 8)
+        null = bit.astype(bool) if bit.any() else None
         array, taken = _COLUMNS[column.form](raw, at, null, column)
         arrays.append(array)
-        at = at + (np.where(null, 0, taken) if null.any() else taken)
+        at = at + _where_there(taken, null)
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _where_there(values: Any, null: Any) -> Any:
+    """0 in place of what is NULL.
+
+    :param null: true where it is; None if nothing is.
+    """
+    import numpy as np
+
+    return values if null is None else np.where(null, 0, values)
 
 
 def _number(raw: Bytes, at: Any, null: Any, column: Column) -> tuple[pa.Array, Any]:
@@ -119,16 +130,19 @@ def _moment(raw: Bytes, at: Any, null: Any, column: Column) -> tuple[pa.Array, A
     import numpy as np
     import pyarrow as pa
 
-    size = np.where(null, 0, raw[at])
+    size = _where_there(raw[at], null)
     year, month, day = _anywhere(raw, np.dtype("<u2"))[at + 1], raw[at + 3], raw[at + 4]
-    column.check_dates(~null & ((size == 0) | (year == 0) | (month == 0) | (day == 0)))
-    months = (year.astype(np.int64) - 1970) * 12 + month - 1
-    days = np.where(null, 0, months).astype("M8[M]").astype("M8[D]").astype(np.int64) + day - 1
+    if not (size.all() and year.all() and month.all() and day.all()):
+        wrong = (size == 0) | (year == 0) | (month == 0) | (day == 0)
+        column.check_dates(wrong if null is None else wrong & ~null)
+    months = _where_there((year.astype(np.int64) - 1970) * 12 + month - 1, null)
+    days = months.astype("M8[M]").astype("M8[D]").astype(np.int64) + day - 1
     if pa.types.is_date32(column.arrow):
         return pa.array(days.astype(np.int32), mask=null).cast(column.arrow), size + 1
     seconds = raw[at + 5].astype(np.int64) * 3600 + raw[at + 6].astype(np.int64) * 60 + raw[at + 7]
-    micros = _anywhere(raw, np.dtype("<u4"))[at + 8].astype(np.int64)
-    total = (days * 86_400 + np.where(size > 4, seconds, 0)) * 1_000_000 + np.where(size > 7, micros, 0)
+    total = (days * 86_400 + np.where(size > 4, seconds, 0)) * 1_000_000
+    if (size > 7).any():
+        total += np.where(size > 7, _anywhere(raw, np.dtype("<u4"))[at + 8], 0)
     return pa.array(total, mask=null).cast(column.arrow), size + 1
 
 
@@ -137,7 +151,7 @@ def _elapsed(raw: Bytes, at: Any, null: Any, column: Column) -> tuple[pa.Array, 
     import numpy as np
     import pyarrow as pa
 
-    size = np.where(null, 0, raw[at])
+    size = _where_there(raw[at], null)
     places = column.scale if column.scale <= 6 else 6
 
     def shown(place: int, size: int) -> str:
@@ -160,7 +174,7 @@ def _text(raw: Bytes, at: Any, null: Any, column: Column) -> tuple[pa.Array, Any
     head, length = _lengths(raw, at, null)
     # As an array whose every other value lies between two of the column.
     bounds = np.empty(2 * len(at), np.int32)
-    bounds[0::2] = begin = np.where(null, at, at + head)
+    bounds[0::2] = begin = at + _where_there(head, null)
     bounds[1::2] = begin + length
     wide = pa.Array.from_buffers(pa.binary(), len(bounds) - 1, [None, pa.py_buffer(bounds), pa.py_buffer(raw)])
     chosen = pa.array(np.arange(0, len(bounds), 2), mask=null)
@@ -183,7 +197,7 @@ def _lengths(raw: Bytes, at: Any, null: Any) -> tuple[Any, Any]:
     """Bytes that tell how long a text is, and how long it is."""
     import numpy as np
 
-    first = np.where(null, 0, raw[at])
+    first = _where_there(raw[at], null)
     head, length = np.ones(len(at), np.int64), first.astype(np.int64)
     if (first > 250).any():
         for mark, width in ((252, 2), (253, 3), (254, 8)):

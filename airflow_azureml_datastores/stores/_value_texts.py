@@ -64,9 +64,15 @@ def json_rows(columns: Sequence[pa.Array]) -> str:
 
     :param columns: the values of each column, each in JSON; what is NULL there is null.
     """
-    import pyarrow as pa
     import pyarrow.compute as pc
 
     rows = pc.binary_join_element_wise(*(pc.fill_null(column, "null") for column in columns), ",")
-    every = pa.ListArray.from_arrays([0, len(rows)], rows)
-    return f"[[{pc.binary_join(every, '],[')[0].as_py()}]]"
+    return f"[[{joined(rows, '],[')}]]"
+
+
+def joined(array: pa.Array, between: str) -> str:
+    """All texts as one."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return str(pc.binary_join(pa.ListArray.from_arrays([0, len(array)], array), between)[0].as_py())
