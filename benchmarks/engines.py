@@ -34,7 +34,7 @@ class Engine:
     """:param title: what the server is.
     :param server: runs it, and gives its URL.
     :param rows: how many are moved. :param columns: of the table, with their types.
-    :param zone: whether its times have a zone.
+    :param zone: whether its times have a zone. :param settle: a statement after many rows have come.
     """
 
     title: str
@@ -42,6 +42,7 @@ class Engine:
     rows: int
     columns: str
     zone: bool = False
+    settle: str = ""
 
     def file(self, folder: Path, rows: int) -> Path:
         """Its rows, as a Parquet file."""
@@ -90,6 +91,7 @@ ENGINES: Mapping[str, Engine] = {
         "id int8, region int4, score float8, amount numeric(12, 2), name text, token text, active bool, since date, "
         "seen timestamptz, rating int4",
         zone=True,
+        settle=f"vacuum analyze {TABLE}",
     ),
     "mysql": Engine(
         "MySQL",
@@ -97,11 +99,12 @@ ENGINES: Mapping[str, Engine] = {
         2_000_000,
         "id bigint, region int, score double, amount decimal(12, 2), name varchar(100), token varchar(32), "
         "active bool, since date, seen datetime(6), rating int",
+        settle=f"analyze table {TABLE}",
     ),
     "mssql": Engine(
         "SQL Server",
         _sql_server,
-        300_000,
+        100_000,
         "id bigint, region int, score float, amount decimal(12, 2), name nvarchar(100), token varchar(32), "
         "active bit, since date, seen datetime2(6), rating int",
     ),
@@ -146,13 +149,17 @@ def installed(clients: Mapping[str, Any], needs: Mapping[str, str]) -> list[str]
     return [name for name in clients if name not in missing]
 
 
-def each_engine(chosen: Sequence[str] = ()) -> Iterator[tuple[str, Engine, str]]:
+def chosen(given: Sequence[str]) -> tuple[int, list[str]]:
+    """Rounds, three unless said otherwise, and engines, all unless some are named."""
+    named, numbers = [name for name in given if name in ENGINES], [int(n) for n in given if n not in ENGINES]
+    return numbers[0] if numbers else 3, named or list(ENGINES)
+
+
+def each_engine(names: Sequence[str]) -> Iterator[tuple[str, Engine, str]]:
     """Name, engine and URL of each that there is a server of; of others it is said why there is none."""
-    for name, engine in ENGINES.items():
-        if chosen and name not in chosen:
-            continue
+    for name in names:
         try:
-            with engine.server() as url:
-                yield name, engine, url
+            with ENGINES[name].server() as url:
+                yield name, ENGINES[name], url
         except NoServer as error:
-            print(f"{engine.title} is left out: {error}")
+            print(f"{ENGINES[name].title} is left out: {error}")

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -62,18 +63,16 @@ def ours(url: URL, query: str, folder: Path, readers: int = 1) -> Iterator[None]
 
 
 def load_drivers(url: URL) -> None:
-    """What ours imports when it comes to it."""
-    from contextlib import suppress
-    from importlib import import_module
+    """Import what ours imports when it comes to it: a value of Arrow brings pandas, where that is installed."""
+    import pyarrow as pa
 
-    modules = {
-        "postgresql": ("duckdb", "pgpq", "psycopg"),
-        "mysql": ("pymysql", "numpy"),
-        "mssql": ("pyodbc", "mssql_python"),
-    }
-    for module in ("pyarrow.parquet", "pyarrow.compute", *modules[url.get_backend_name()]):
+    modules = {"postgresql": "duckdb pgpq psycopg", "mysql": "pymysql numpy", "mssql": "pyodbc mssql_python"}
+    for module in ("pyarrow.parquet", "pyarrow.compute", *modules[url.get_backend_name()].split()):
         with suppress(ImportError):
             import_module(module)
+    pa.scalar(0)
+    with store(url):
+        pass
 
 
 def connectorx(url: URL, query: str, folder: Path, more: str = "") -> Iterator[None]:
