@@ -22,7 +22,7 @@ from benchmarks.engines import TABLE, alchemy, odbc, shown
 from benchmarks.measure import timed
 
 Client = Callable[[URL, str, Path], Iterator[None]]
-_BATCH = 65_536
+BATCH = 65_536
 
 
 def store(url: URL) -> AbstractContextManager[Any]:
@@ -85,7 +85,7 @@ def connectorx(url: URL, query: str, folder: Path, more: str = "") -> Iterator[N
 
 
 def _for_connectorx(url: URL) -> str:
-    """A socket's folder is the host's name to it, and PyMySQL no part of a scheme."""
+    """A socket's folder is the host's name to it."""
     if url.host:
         return shown(url)
     return f"postgresql://{url.username}@{quote(str(url.query['host']), safe='')}/{url.database}"
@@ -108,7 +108,7 @@ def arrow_odbc(url: URL, query: str, folder: Path) -> Iterator[None]:
 
     _written(iter(()), folder)
     yield
-    reader = read_arrow_batches_from_odbc(query, odbc(url), _BATCH, fetch_concurrently=True)
+    reader = read_arrow_batches_from_odbc(query, odbc(url), BATCH, fetch_concurrently=True)
     _written(reader, folder)
 
 
@@ -118,9 +118,14 @@ def mssql_python(url: URL, query: str, folder: Path) -> Iterator[None]:
 
     _written(iter(()), folder)
     yield
-    with driver.connect(odbc(url).partition(";")[2]) as connection, connection.cursor() as cursor:
+    with driver.connect(without_driver(url)) as connection, connection.cursor() as cursor:
         cursor.execute(query)
-        _written(cursor.arrow_reader(_BATCH), folder)
+        _written(cursor.arrow_reader(BATCH), folder)
+
+
+def without_driver(url: URL) -> str:
+    """As ``mssql-python`` is told, which brings its own."""
+    return odbc(url).partition(";")[2]
 
 
 def pandas(url: URL, query: str, folder: Path) -> Iterator[None]:
@@ -139,9 +144,9 @@ def pandas(url: URL, query: str, folder: Path) -> Iterator[None]:
 
 
 def dlt(url: URL, query: str, folder: Path) -> Iterator[None]:
-    """``sql_table``, read by connectorx, into Parquet of the filesystem destination: the whole table.
+    """``sql_table``, read by connectorx, into Parquet of the filesystem destination, after a run for its imports.
 
-    What SQLAlchemy asks of SQL Server's catalogue, before dlt reads a table, the stand-in does not know.
+    It reads the whole table. Not SQL Server's: the stand-in does not know what SQLAlchemy asks of the catalogue first.
     """
     import dlt as tool
     import pyarrow as pa

@@ -19,10 +19,9 @@ from sqlalchemy import URL, make_url
 
 from benchmarks.engines import TABLE, alchemy, odbc, shown
 from benchmarks.measure import timed
-from benchmarks.sql_clients import load_drivers, store
+from benchmarks.sql_clients import BATCH, load_drivers, store, without_driver
 
 Client = Callable[[URL, Path], Iterator[None]]
-_BATCH = 65_536
 
 
 def ours(url: URL, file: Path) -> Iterator[None]:
@@ -66,7 +65,7 @@ def bulkcopy_arrow(url: URL, file: Path) -> Iterator[None]:
 
     reader = _batches(file)
     yield
-    with mssql_python.connect(_without_driver(url)) as connection, connection.cursor() as cursor:
+    with mssql_python.connect(without_driver(url)) as connection, connection.cursor() as cursor:
         cursor.bulkcopy_arrow(TABLE, reader, timeout=0)
 
 
@@ -76,17 +75,12 @@ def bulkcopy(url: URL, file: Path) -> Iterator[None]:
 
     rows = _rows(file)
     yield
-    with mssql_python.connect(_without_driver(url)) as connection, connection.cursor() as cursor:
+    with mssql_python.connect(without_driver(url)) as connection, connection.cursor() as cursor:
         cursor.bulkcopy(TABLE, rows, timeout=0)
 
 
-def _without_driver(url: URL) -> str:
-    """It brings its own."""
-    return odbc(url).partition(";")[2]
-
-
 def arrow_odbc(url: URL, file: Path) -> Iterator[None]:
-    """Arrow into buffers of Microsoft's ODBC driver, as many rows at once."""
+    """Arrow into buffers of Microsoft's ODBC driver, a thousand rows at once."""
     from arrow_odbc import insert_into_table
 
     reader = _batches(file)
@@ -98,11 +92,11 @@ def fast_executemany(url: URL, file: Path) -> Iterator[None]:
     """pyodbc, a thousand rows at once."""
     import pyodbc
 
-    columns, rows = 10, _rows(file)
+    names, rows = _batches(file).schema.names, _rows(file)
     yield
     with closing(pyodbc.connect(odbc(url))) as connection, connection.cursor() as cursor:
         cursor.fast_executemany = True
-        statement = f"insert into {TABLE} values ({', '.join('?' * columns)})"
+        statement = f"insert into {TABLE} values ({', '.join('?' for _ in names)})"
         while chunk := list(islice(rows, 1000)):
             cursor.executemany(statement, chunk)
         connection.commit()
@@ -110,36 +104,29 @@ def fast_executemany(url: URL, file: Path) -> Iterator[None]:
 
 def load_data(url: URL, file: Path) -> Iterator[None]:
     """``LOAD DATA LOCAL`` of a CSV file through PyMySQL."""
-    import pyarrow.csv
-    import pymysql
+    from pyarrow.csv import CSVWriter, WriteOptions
 
-    reader = _batches(file)
+    reader, engine = _batches(file), alchemy(url, connect_args={"local_infile": True})
+    engine.dialect.import_dbapi()
     yield
     with TemporaryDirectory() as folder:
         path = Path(folder, "x.csv")
-        with pyarrow.csv.CSVWriter(
-            path, reader.schema, write_options=pyarrow.csv.WriteOptions(include_header=False)
-        ) as writer:
+        with CSVWriter(path, reader.schema, write_options=WriteOptions(include_header=False)) as writer:
             for batch in reader:
                 writer.write_batch(batch)
-        with closing(
-            pymysql.connect(
-                host=url.host, port=url.port or 3306, user=url.username, password=url.password or "",
-                database=url.database, local_infile=True,
-            )
-        ) as connection, connection.cursor() as cursor:  # fmt: skip
-            cursor.execute(
+        with engine.begin() as connection:
+            connection.exec_driver_sql(
                 f"load data local infile '{path}' into table {TABLE} character set utf8mb4 "
                 "fields terminated by ',' optionally enclosed by '\"' "
                 "(id, region, score, amount, name, token, @active, since, seen, @rating) "
                 "set active = @active = 'true', rating = nullif(@rating, '')"
             )
-            connection.commit()
 
 
 def pandas(url: URL, file: Path) -> Iterator[None]:
     """``to_sql`` through SQLAlchemy, a thousand rows at once; with pyodbc's ``fast_executemany``."""
     import pandas as pd
+    import pyarrow.parquet  # noqa: F401
     import sqlalchemy
 
     engine = alchemy(url)
@@ -172,11 +159,12 @@ def insert_rows(url: URL, file: Path) -> Iterator[None]:
             return "?" if fast else "%s"
 
     fast = url.get_backend_name() == "mssql"
-    alchemy(url).dialect.import_dbapi()
     names, rows = _batches(file).schema.names, _rows(file)
     os.environ["AIRFLOW_CONN_BENCH"] = "generic://"
+    hook = Hook(conn_id="bench")
+    hook.insert_rows(TABLE, [], names, executemany=True)  # for what it imports
     yield
-    Hook(conn_id="bench").insert_rows(TABLE, rows, names, executemany=True, fast_executemany=fast)
+    hook.insert_rows(TABLE, rows, names, executemany=True, fast_executemany=fast)
 
 
 def dlt(url: URL, file: Path) -> Iterator[None]:
@@ -200,7 +188,7 @@ def _batches(file: Path) -> Any:
     import pyarrow.parquet as pq
 
     opened = pq.ParquetFile(file)
-    return pa.RecordBatchReader.from_batches(opened.schema_arrow, opened.iter_batches(_BATCH))
+    return pa.RecordBatchReader.from_batches(opened.schema_arrow, opened.iter_batches(BATCH))
 
 
 def _rows(file: Path) -> Iterator[tuple[Any, ...]]:
