@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import resource
 import statistics
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import psutil
@@ -31,6 +32,21 @@ def measure(command: Sequence[str], what: str) -> Figures:
         raise SystemExit(f"{what} failed:\n{errors[-2000:]}")
     _, wall, cpu = output.splitlines()[-1].split()
     return Figures(float(wall), float(cpu), memory.mebibytes())
+
+
+def timed(client: Iterator[None]) -> None:
+    """Run a client of this process from where it is ready, and print what :func:`measure` reads."""
+    next(client)
+    wall, used = time.perf_counter(), _cpu()
+    for _ in client:
+        pass
+    print("seconds", time.perf_counter() - wall, _cpu() - used)
+
+
+def _cpu() -> float:
+    """Of this process and of those that it started and that have ended; a server is none of them."""
+    found = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(used.ru_utime + used.ru_stime for used in found)
 
 
 class _PeakMemory:
