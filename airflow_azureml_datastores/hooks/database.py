@@ -81,7 +81,7 @@ class DatabaseHook(OneDatastoreHook):
         :raises PathExists: mode ``fail`` and the table has rows.
         :raises InvalidInput: columns or a value do not fit; nothing has changed.
         """
-        load = Load(table, mode, tuple(keys), create_if_missing, load_id or f"hook-{uuid4()}")
+        load = Load(table, mode, keys, create_if_missing, load_id or f"hook-{uuid4()}")
 
         @contextmanager
         def opened() -> Iterator[Rows]:

@@ -304,7 +304,10 @@ def not_in_code_page(codec: str, length: int) -> Check:
 
     def found(array: pa.Array) -> pa.BooleanArray:
         import pyarrow as pa
+        import pyarrow.compute as pc
 
+        if pc.all(pc.string_is_ascii(array)).as_py():  # it is the same in all of them
+            return pc.greater(pc.binary_length(array), length if length >= 0 else (1 << 31) - 1)
         return pa.array([not fits(text) for text in array.to_pylist()], pa.bool_())
 
     limit = "" if length < 0 else f" in {length} bytes"

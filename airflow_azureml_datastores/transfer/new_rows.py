@@ -183,6 +183,12 @@ def query_of(store: TableStore, given: RowsInput) -> Query:
     return store.table(given.table or "", given.columns)
 
 
+def check_all_rows(given: RowsInput) -> None:
+    """:raises InvalidInput: only new rows are wanted, which a run of an experiment has to take."""
+    if given.watermark is not None:
+        raise InvalidInput("new rows are taken by a run of an experiment: ingest them, and copy what that brought.")
+
+
 class NewRowsDelivery:
     """New rows on their way into a folder of their own. Interrupted and begun again, it ends the same.
 

@@ -25,6 +25,9 @@ _PART = 128 << 20
 """Bytes after which a file ends; it is on the worker's disk until it is uploaded."""
 _GROUP = 65_536
 """Rows of a Parquet row group: enough for its encodings, little enough to be held."""
+_DICTIONARY = 1 << 17
+"""Bytes of a column's dictionary of repeated values, after which it is given up: of one that is as large as the column
+itself the file is larger, and writing it takes twice as long."""
 _CHUNK = 1 << 20
 
 
@@ -139,7 +142,9 @@ class _Writer:
         if format == "parquet":
             import pyarrow.parquet as pq
 
-            self._writer = pq.ParquetWriter(self._file, schema, compression="zstd", compression_level=1)
+            self._writer = pq.ParquetWriter(
+                self._file, schema, compression="zstd", compression_level=1, dictionary_pagesize_limit=_DICTIONARY
+            )
         else:
             import pyarrow.csv
 

@@ -9,9 +9,9 @@ from airflow_azureml_datastores.core.manifest import MANIFEST, STAGING, Manifest
 from airflow_azureml_datastores.core.place import OpenDatastore, Place
 from airflow_azureml_datastores.core.rows_input import RowsInput
 from airflow_azureml_datastores.core.table_store import OpenTables
-from airflow_azureml_datastores.errors import InvalidInput, PathExists, PathNotFound
+from airflow_azureml_datastores.errors import PathExists, PathNotFound
 from airflow_azureml_datastores.transfer.engine import delete_all
-from airflow_azureml_datastores.transfer.new_rows import query_of
+from airflow_azureml_datastores.transfer.new_rows import check_all_rows, query_of
 from airflow_azureml_datastores.transfer.progress import Say
 from airflow_azureml_datastores.transfer.publish import prepare_publish
 from airflow_azureml_datastores.transfer.rows import RowsDelivery
@@ -86,8 +86,7 @@ def prepare_rows_copy(
     :raises InvalidInput: the database refuses the query; or only new rows are wanted, which a run has to take.
     :raises PathExists: there is data in the folder, and it is not to be replaced.
     """
-    if rows.watermark is not None:
-        raise InvalidInput("new rows are taken by a run of an experiment: ingest them, and copy what that brought.")
+    check_all_rows(rows)
     folder = target.folder()
     name = hashlib.sha256(f"{publisher}\0{folder.path}".encode()).hexdigest()[:16]
     delivery = RowsDelivery(

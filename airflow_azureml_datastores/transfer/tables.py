@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from airflow_azureml_datastores.core.experiment import TableOutput, unique_slug
 from airflow_azureml_datastores.core.rows_input import RowsInput
 from airflow_azureml_datastores.core.store import Version
-from airflow_azureml_datastores.core.table_store import Load, Loaded, OpenRows, OpenTables, Rows, TableStore
+from airflow_azureml_datastores.core.table_store import Load, Loaded, OpenRows, OpenTables, Query, Rows, TableStore
 from airflow_azureml_datastores.errors import InvalidInput, MissingExtra, NoData
-from airflow_azureml_datastores.transfer.new_rows import query_of
+from airflow_azureml_datastores.transfer.new_rows import check_all_rows, query_of
 from airflow_azureml_datastores.transfer.progress import Say, human_count, human_number
 from airflow_azureml_datastores.transfer.row_files import ahead
 from airflow_azureml_datastores.transfer.source import Source
@@ -232,6 +232,18 @@ class TableLoad:
             yield Rows(found.schema, batches(found))
 
 
+def _rows_of_query(store: TableStore, query: Query, given: RowsInput) -> OpenRows:
+    @contextmanager
+    def opened() -> Iterator[Rows]:
+        with store.read(query) as rows:
+            first = list(islice(rows.batches, 1))
+            if not first and not given.allow_empty:
+                raise NoData(f"{given.described} gives no rows; pass allow_empty=True to accept.")
+            yield Rows(rows.schema, chain(first, rows.batches))
+
+    return opened
+
+
 def prepare_table_load(
     open_tables: OpenTables, source: Source | RowsInput, output: TableOutput, *, publisher: str, label: str, say: Say
 ) -> TableLoad:
@@ -241,14 +253,18 @@ def prepare_table_load(
     would be to run the query twice.
 
     :param publisher: who loads, the same in every attempt.
-    :raises NoData: there are no files.
-    :raises InvalidInput, PathExists, PathNotFound: see :meth:`TableStore.write`.
+    :raises NoData: there are no files; or, while it runs, no rows, and that is not acceptable.
+    :raises InvalidInput: only new rows are wanted, or in parts; and see :meth:`TableStore.write`.
+    :raises PathExists, PathNotFound: see :meth:`TableStore.write`.
     """
     store = open_tables(output.datastore)
     if isinstance(source, RowsInput):
+        check_all_rows(source)
+        if source.partition is not None:
+            raise InvalidInput("rows go into a table one after the other: leave out partition.")
         giving = open_tables(source.datastore)
         query = query_of(giving, source)
-        rows: OpenRows = lambda: giving.read(query)  # noqa: E731
+        rows = _rows_of_query(giving, query, source)
         content = query.digest
     else:
         rows = rows_of(source, typed=output.create_if_missing and not store.has_table(output.table))

@@ -217,6 +217,8 @@ def test_rows_of_a_hook(rig: PostgreSqlRig, crm: None, registered: None) -> None
         assert not hook.load(f"{schema}.t", rows, "append").was_there
         with hook.query(f"select count(*) as n from {schema}.t") as found:
             assert next(found.batches).to_pylist() == [{"n": 6}]
+        with pytest.raises(InvalidInput, match="keys are a list of the names of columns, not 'id'"):
+            hook.load(f"{schema}.t", rows, "upsert", keys="id")
 
 
 @pytest.fixture

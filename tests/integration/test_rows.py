@@ -150,7 +150,7 @@ def test_table(rig: TableRig, home: FileStore, take: Ingest) -> None:
 
 
 def test_in_parts(home: FileStore, take: Ingest, monkeypatch: pytest.MonkeyPatch, ask: Ask) -> None:
-    monkeypatch.setattr(row_files, "_PART", 1 << 20)
+    monkeypatch.setattr(row_files, "_PART", 1 << 19)
     take(home, ask(600_000))
     assert len(parts(home)) >= 3
     assert table(home)["id"].to_pylist() == list(range(1, 600_001))
@@ -200,7 +200,7 @@ def test_breaks_off_anywhere(
     home: FileStore, take: Ingest, monkeypatch: pytest.MonkeyPatch, at: int, ask: Ask, side: dict[str, Any]
 ) -> None:
     """Nothing looks finished, and the next attempt ends as if there had been none before."""
-    monkeypatch.setattr(row_files, "_PART", 1 << 19)
+    monkeypatch.setattr(row_files, "_PART", 1 << 18)
     query = ask(400_000, **side)
     calls = 0
 
@@ -215,7 +215,7 @@ def test_breaks_off_anywhere(
     assert "_manifest.json" not in contents(home, FOLDER)
     take(home, query)
     assert [entry.path for entry in manifest(home).entries] == parts(home)
-    monkeypatch.setattr(row_files, "_PART", 1 << 19)
+    monkeypatch.setattr(row_files, "_PART", 1 << 18)
     query = ask(400_000, **side)
 
 
@@ -251,7 +251,7 @@ def test_killed_between_two_parts(
     with make_sites(servers) as sites:
         site = sites.new(kind)
         with started(
-            take_in_process, rig._location, rig._login, rig.numbers, site, 600_000, 1 << 20, side, ahead=0
+            take_in_process, rig._location, rig._login, rig.numbers, site, 600_000, 1 << 19, side, ahead=0
         ) as changes:
             assert any(call == "write" and "00001.parquet" in path for call, path in changes)
         with site.open() as home:
@@ -285,7 +285,7 @@ class TestSideBySide:
     def test_each_reader_has_files_of_its_own(
         self, home: FileStore, take: Ingest, monkeypatch: pytest.MonkeyPatch, ask: Ask
     ) -> None:
-        monkeypatch.setattr(row_files, "_PART", 1 << 18)
+        monkeypatch.setattr(row_files, "_PART", 1 << 17)
         result = take(home, ask(200_000, partition="id", partitions="2"))
         names = [entry.path for entry in manifest(home).entries]
         assert names == parts(home)

@@ -225,6 +225,32 @@ class TestLoads:
             assert read_numbers(store, f"{schema}.t") == [1, 2, 3]
 
 
+    def test_rows_that_are_not_there(self, rig: TableRig, schema: str) -> None:
+        """An empty result does not empty a table, unless that is wanted."""
+        rig.count(schema, 3)
+        table, none = f"{schema}.t", f"select * from ({rig.integers.format(3)}) as q where n > 3"
+        over = Output.table("crm", table, "overwrite")
+        with rig.open() as store:
+            with pytest.raises(NoData, match="gives no rows; pass allow_empty=True"):
+                load(store, Input.query("crm", none), over)
+            assert read_numbers(store, table) == [1, 2, 3]
+            assert load(store, Input.query("crm", none, allow_empty=True), over)["rows"] == 0
+            assert read_numbers(store, table) == []
+
+    @pytest.mark.parametrize(
+        ("given", "problem"),
+        [
+            ({"watermark": "n", "consumer": "x"}, "new rows are taken by a run of an experiment"),
+            ({"partition": "n", "partitions": 2}, "leave out partition"),
+        ],
+    )
+    def test_rows_that_a_copy_does_not_take(
+        self, rig: TableRig, schema: str, given: dict[str, Any], problem: str
+    ) -> None:
+        with rig.open() as store, pytest.raises(InvalidInput, match=problem):
+            load(store, Input.table("crm", f"{schema}.t", **given), Output.table("crm", f"{schema}.u"))
+
+
 def load_in_process(
     told: Callable[[str, str], None], location: Location, login: Credential, site: Site, table: str, mode: Any
 ) -> None:
