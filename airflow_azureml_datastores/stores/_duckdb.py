@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,9 +43,10 @@ def attached(kind: str, parameters: Mapping[str, str]) -> Iterator[duckdb.DuckDB
     """
     import duckdb
 
-    with duckdb.connect(config=_SETTINGS) as db:
+    extension = _extension(kind)
+    with duckdb.connect(config=_SETTINGS | _verified(extension)) as db:
         db.execute("set TimeZone = 'UTC'")
-        db.execute(f"load {_literal(_extension(kind))}")
+        db.execute(f"load {_literal(extension)}")
         conninfo = " ".join(f"{name}={_conninfo_value(value)}" for name, value in parameters.items())
         db.execute(f"attach {_literal(conninfo)} as db (type {kind}, read_only)")
         try:
@@ -76,6 +78,21 @@ def _extension(kind: str) -> str:
         versions = ", ".join(sorted(found.name for found in folder.iterdir()))
         raise MissingExtra(f"reading from {kind} (DuckDB is v{duckdb.__version__}, its extension {versions})", kind)
     return str(path)
+
+
+@cache
+def _verified(extension: str) -> dict[str, bool]:
+    """Settings to load an extension with whose signature has been verified.
+
+    That takes a processor a sixth of a second, ten times as long as all else: once in a process is enough.
+
+    :raises duckdb.Error: the signature is not DuckDB's.
+    """
+    import duckdb
+
+    with duckdb.connect(config=_SETTINGS) as db:
+        db.execute(f"load {_literal(extension)}")
+    return {"allow_unsigned_extensions": True}
 
 
 def _literal(text: str) -> str:
