@@ -32,6 +32,8 @@ _MARK = "\0"
 _FEW = 10
 _BYTES = 2 << 20
 """Of one statement, about: a server may take no more than 4 MiB."""
+_ROWS = 8_192
+"""Whose literals are made at once, as they take memory."""
 _WAITING = 24 * 3600
 """Seconds that a load waits for another one of the same table."""
 _KEY = 255
@@ -146,8 +148,9 @@ class MySqlDatabase(Database):
     def bring(self, table: str, columns: Sequence[TableColumn], batches: Iterator[pa.RecordBatch]) -> None:
         names = ", ".join(self.quoted(column.name) for column in columns)
         for batch in batches:
-            for rows in _statements(batch):
-                self._connection.query(f"insert into {table} ({names}) values {rows}")
+            for start in range(0, batch.num_rows, _ROWS):
+                for rows in _statements(batch.slice(start, _ROWS)):
+                    self._connection.query(f"insert into {table} ({names}) values {rows}")
 
 
 def _statements(batch: pa.RecordBatch) -> Iterator[str]:
