@@ -77,7 +77,7 @@ def digest(sites: Sites, source: Site) -> str:
 
 @pytest.mark.parametrize(
     ("kind", "part"),
-    [*((k, p) for k in ("local", "blob") for p in (0.05, 0.5, 0.9)), *((k, 0.5) for k in ("lake", "file", "volume"))],
+    [*(("blob", part) for part in (0.05, 0.5, 0.9)), *((kind, 0.5) for kind in ("local", "lake", "file", "volume"))],
 )
 def test_ingest_killed(kind: str, part: float, files: Files, source: Site, sites: Sites, digest: str) -> None:
     home = sites.new(kind)
@@ -178,20 +178,19 @@ class Watcher:
 
 
 @pytest.mark.parametrize(
-    ("kind", "part"),
-    [
-        *[("local", 0.2), ("local", 0.9), ("blob", 0.3), ("blob", 0.6), ("blob", 0.9)],
-        *[("lake", 0.3), ("file", 0.6), ("volume", 0.6)],
+    ("kind", "policy", "part"),
+    [  # Each way to commit with each policy; each kind of store; and while files are staged, copied and removed.
+        *[("local", "fail", 0.9), ("local", "overwrite", 0.2), ("local", "merge", 0.9)],
+        *[("blob", "fail", 0.3), ("blob", "overwrite", 0.6), ("blob", "overwrite", 0.9), ("blob", "merge", 0.6)],
+        *[("lake", "overwrite", 0.3), ("file", "merge", 0.6), ("volume", "overwrite", 0.6)],
     ],
 )
-@pytest.mark.parametrize("policy", POLICIES)
 def test_publish_killed(kind: str, policy: Policy, part: float, sites: Sites) -> None:
     steps = len(NEW) * (1 if kind == "local" else 3)  # staged, and where it is not swapped in: copied, removed
     killed(kind, policy, sites, lambda changes: len([*islice(changes, round(part * steps))]) == round(part * steps))
 
 
-@pytest.mark.parametrize("kind", ["lake", "file"])
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize(("kind", "policy"), [*(("lake", policy) for policy in POLICIES), ("file", "merge")])
 def test_publish_killed_at_a_rename(kind: str, policy: Policy, sites: Sites) -> None:
     """Where there is a folder, between the two renames: it has lost its name, and the new one has not got it."""
     renamed = ("rename_directory", TARGET.rstrip("/"))
