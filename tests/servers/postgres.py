@@ -8,6 +8,11 @@ from contextlib import contextmanager
 from tempfile import TemporaryDirectory
 from urllib.parse import quote
 
+import psycopg
+
+_QUICK = ("fsync = off", "synchronous_commit = off", "full_page_writes = off")
+"""What it holds is thrown away."""
+
 
 @contextmanager
 def run_postgres() -> Iterator[str]:
@@ -19,5 +24,9 @@ def run_postgres() -> Iterator[str]:
 
             server = get_server(f"{folder}/data", cleanup_mode="delete")
         with server:
-            sockets = quote(str(server.get_postmaster_info().socket_dir), safe="")
-            yield f"postgresql+psycopg://postgres@/postgres?host={sockets}"
+            sockets = str(server.get_postmaster_info().socket_dir)
+            with psycopg.connect(host=sockets, user="postgres", dbname="postgres", autocommit=True) as connection:
+                for setting in _QUICK:
+                    connection.execute(f"alter system set {setting}")
+                connection.execute("select pg_reload_conf()")
+            yield f"postgresql+psycopg://postgres@/postgres?host={quote(sockets, safe='')}"

@@ -153,13 +153,7 @@ def _prepare(socket: str, database: str) -> None:
         connection.execute(
             "create database tsql template template0 encoding 'UTF8' locale_provider builtin builtin_locale 'C.UTF-8'"
         )
-        for setting in (
-            "deadlock_timeout = '200ms'",
-            "fsync = off",
-            "synchronous_commit = off",
-            "full_page_writes = off",
-        ):
-            connection.execute(f"alter system set {setting}")
+        connection.execute("alter system set deadlock_timeout = '200ms'")
         connection.execute("select pg_reload_conf()")
     with psycopg.connect(host=socket, user="postgres", dbname="tsql", autocommit=True) as connection:
         for sql in (prelude(), conversions(), "set search_path = t, pg_catalog;" + DEFINITIONS, views(database)):
