@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import multiprocessing
 import os
 import random
 import signal
@@ -27,6 +26,8 @@ from airflow_azureml_datastores.stores._dbfs_root_api import name_of_new
 from airflow_azureml_datastores.stores._dbfs_store import DbfsStore
 from airflow_azureml_datastores.stores._dbfs_volume import VolumeStore
 from airflow_azureml_datastores.stores.dbfs import Dbfs
+from tests.integration.transfer_jobs import processes, replace
+from tests.integration.transfer_sites import Site
 from tests.servers.databricks import Databricks, Refused
 from tests.servers.fault import CutResponse, Fault, FaultProxy, LoseResponse, Meanwhile, ResetRequest
 from tests.servers.fixtures import Servers
@@ -487,12 +488,6 @@ def test_trouble_of_the_token_endpoint_passes(bench: Bench, trouble: str) -> Non
         put(store, "a", SMALL)
 
 
-def replace_a(url: str, path: str, token: str, content: bytes) -> None:
-    """In a process of its own, which never hears what became of it."""
-    with open_store(url, path, AccessToken(token)) as store:
-        put(store, "a", content)
-
-
 def kill_at(bench: Bench, step: str, content: bytes, *, done: bool, skip: int = 0) -> None:
     """Let a process replace the file ``a``, and kill it at a step.
 
@@ -509,8 +504,8 @@ def kill_at(bench: Bench, step: str, content: bytes, *, done: bool, skip: int = 
     before = len(bench.databricks.requests(step))
     bench.proxy.plan(Meanwhile(step, pull_the_plug, skip=skip))
     place = bench.root if bench.root.startswith("/Volumes/") else f"dbfs:{bench.root}"
-    arguments = (bench.proxy.url, place, bench.databricks.token, content)
-    process = multiprocessing.get_context("spawn").Process(target=replace_a, args=arguments)
+    site = Site(Dbfs(bench.proxy.url, place), AccessToken(bench.databricks.token))
+    process = processes.Process(target=replace, args=(site, "a", content))
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL

@@ -26,8 +26,11 @@ WORKERS = 8
 
 Job = Callable[..., None]
 
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload([__name__, "azure.storage.blob", "obstore"])
+processes = multiprocessing.get_context("forkserver")
+"""Forks them of one that has imported what they need."""
+processes.set_forkserver_preload(
+    [__name__, "azure.storage.blob", "databricks.sdk", "duckdb", "obstore", "psycopg", "pyarrow.parquet", "pymysql"]
+)
 
 
 def bring(told: Hook, source: Site, home: Site) -> None:
@@ -43,6 +46,12 @@ def publish(told: Hook, source: Site, target: Site, policy: Policy) -> None:
     with source.open() as here, target.open() as there:
         found = find_source(lambda _: Place("s", here), DatastoreUri("s", "out/"))
         Rig(Watched(there, after=told), TARGET).publish(found, policy)
+
+
+def replace(site: Site, path: str, content: bytes) -> None:
+    """Write a file."""
+    with site.open() as store:
+        store.write(path, [content], size=len(content))
 
 
 def _run(job: Job, args: Sequence[object], ahead: int, told: Connection, heard: Connection) -> None:
@@ -71,8 +80,8 @@ def started(job: Job, *args: object, ahead: int = 8) -> Iterator[Iterator[tuple[
     :returns: its changes, each as the name of the call and the path, as they are done; at its end the iterator ends.
     """
     # One pipe each way: a socket would lose what was told last if it was closed with something yet to be heard.
-    (changed, told), (heard, go_on) = _context.Pipe(duplex=False), _context.Pipe(duplex=False)
-    process = _context.Process(target=_run, args=(job, args, ahead, told, heard))
+    (changed, told), (heard, go_on) = processes.Pipe(duplex=False), processes.Pipe(duplex=False)
+    process = processes.Process(target=_run, args=(job, args, ahead, told, heard))
     process.start()
     told.close()
     heard.close()
