@@ -192,17 +192,18 @@ class TestSource:
             write(workspace, f"in{number}", a=str(number).encode())
             run(ingest(f"r{number}", {"x": f"in{number}/"}, assets={"x": "sales"}))
 
-    @EVERYWHERE
     @pytest.mark.parametrize(
-        ("source", "version"),
+        ("workspace", "mode", "source", "version"),
         [
-            ("azureml:sales:1", 1),
-            ("azureml:sales@latest", 2),
-            (Input("azureml:sales:{{ 1 }}", mode="copy"), 1),
-            ({"path": "azureml:sales@latest"}, 2),
+            ("embedded", "copy", "azureml:sales:1", 1),
+            ("embedded", "copy", {"path": "azureml:sales@latest"}, 2),
+            ("embedded", "copy", Input("azureml:sales:{{ 1 }}", mode="copy"), 1),
+            ("embedded", "direct", "azureml:sales@latest", 2),
+            ("azureml", "copy", "azureml:sales@latest", 2),
+            ("azureml", "direct", "azureml:sales:1", 1),
         ],
+        indirect=["workspace"],
     )
-    @pytest.mark.parametrize("mode", ["copy", "direct"])
     def test_of_an_ingest(self, run: Run, workspace: WorkspaceHook, source: Any, version: int, mode: str) -> None:
         result = run(ingest("next", {"x": source}, mode=mode))["ingest"]["inputs"]["x"]
         assert read(workspace, result["uri"]) == {"a": str(version).encode()}
