@@ -237,12 +237,16 @@ def load_in_process(
         load(Telling(database), source, Output.table("crm", table, mode, keys=keys, create_if_missing=True))
 
 
-@pytest.mark.parametrize("at", ["0", "2", "end"])
-@pytest.mark.parametrize("mode", ["append", "overwrite", "upsert"])
+@pytest.mark.parametrize(
+    ("mode", "at"),
+    [("append", "0"), ("append", "end"), *((mode, at) for mode in ("overwrite", "upsert") for at in ("2", "end"))],
+)
 def test_killed_in_the_middle(rig: TableRig, schema: str, servers: Servers, mode: Any, at: str) -> None:
     """Nothing is to be seen of it, and a retry brings every row once."""
+    if rig.name == "azure_sql_freetds":
+        pytest.skip("a driver of the same server, which sees the same connection end")
     table = f"{schema}.scores"
-    rows = {"id": range(200_000), "name": [f"name {n}" for n in range(200_000)]}
+    rows = {"id": range(100_000), "name": [f"name {n}" for n in range(100_000)]}
     with make_sites(servers) as sites, rig.open() as store:
         site = sites.new("local")
         with site.open() as home:
@@ -260,4 +264,4 @@ def test_killed_in_the_middle(rig: TableRig, schema: str, servers: Servers, mode
             output = Output.table("crm", table, mode, keys=["id"] if mode == "upsert" else [], create_if_missing=True)
             for attempt in range(2):
                 assert load(store, source, output)["unchanged"] is bool(attempt)
-                assert count(store, table) == (200_000 + old, sum(range(200_000)) - old)
+                assert count(store, table) == (100_000 + old, sum(range(100_000)) - old)
