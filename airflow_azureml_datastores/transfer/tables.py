@@ -25,7 +25,7 @@ from airflow_azureml_datastores.transfer.source import Source
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_BATCH = 32_768
+_BATCH = 16_384
 """Rows."""
 _BLOCK = 1 << 20
 _EVERY_SECONDS = 5.0
@@ -117,7 +117,7 @@ def _parquet(local: Path, stack: ExitStack, types: dict[str, Any]) -> Rows:
     import pyarrow.parquet as pq
 
     file = stack.enter_context(pq.ParquetFile(local, buffer_size=_BLOCK, pre_buffer=False))
-    return Rows(file.schema_arrow, file.iter_batches(_BATCH))
+    return Rows(file.schema_arrow, file.iter_batches(_BATCH, use_threads=False))  # each would have memory of its own
 
 
 def _arrow(local: Path, stack: ExitStack, types: dict[str, Any]) -> Rows:

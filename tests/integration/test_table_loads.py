@@ -224,7 +224,6 @@ class TestLoads:
                 load(store, Input.query("crm", "select 4 as m"), made)
             assert read_numbers(store, f"{schema}.t") == [1, 2, 3]
 
-
     def test_rows_that_are_not_there(self, rig: TableRig, schema: str) -> None:
         """An empty result does not empty a table, unless that is wanted."""
         rig.count(schema, 3)
@@ -287,12 +286,16 @@ def load_in_process(
         load(Telling(database), source, Output.table("crm", table, mode, keys=keys, create_if_missing=True))
 
 
-@pytest.mark.parametrize("at", ["0", "2", "end"])
-@pytest.mark.parametrize("mode", ["append", "overwrite", "upsert"])
+@pytest.mark.parametrize(
+    ("mode", "at"),
+    [("append", "0"), ("append", "end"), *((mode, at) for mode in ("overwrite", "upsert") for at in ("2", "end"))],
+)
 def test_killed_in_the_middle(rig: TableRig, schema: str, servers: Servers, mode: Any, at: str) -> None:
     """Nothing is to be seen of it, and a retry brings every row once."""
+    if rig.name == "azure_sql_freetds":
+        pytest.skip("a driver of the same server, which sees the same connection end")
     table = f"{schema}.scores"
-    rows = {"id": range(200_000), "name": [f"name {n}" for n in range(200_000)]}
+    rows = {"id": range(100_000), "name": [f"name {n}" for n in range(100_000)]}
     with make_sites(servers) as sites, rig.open() as store:
         site = sites.new("local")
         with site.open() as home:
@@ -310,4 +313,4 @@ def test_killed_in_the_middle(rig: TableRig, schema: str, servers: Servers, mode
             output = Output.table("crm", table, mode, keys=["id"] if mode == "upsert" else [], create_if_missing=True)
             for attempt in range(2):
                 assert load(store, source, output)["unchanged"] is bool(attempt)
-                assert count(store, table) == (200_000 + old, sum(range(200_000)) - old)
+                assert count(store, table) == (100_000 + old, sum(range(100_000)) - old)
