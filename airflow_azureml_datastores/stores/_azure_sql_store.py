@@ -167,7 +167,7 @@ class AzureSqlStore(NarrowedTables):
         except pyodbc.Error as error:
             if _odbc.number_of(error) != _NO_PROCEDURE:
                 raise
-            cursor = connection.execute(bind(query, T_SQL, lambda n: "?")[0], [as_value(value) for value in values])
+            cursor = connection.execute(f"declare {declared}; {named}" if values else named)  # with NULLs
             columns = described(cursor.description or [])
             cursor.close()
         else:
@@ -234,7 +234,10 @@ class AzureSqlStore(NarrowedTables):
             cursor = connection.execute(*_bound(query))
 
             def fetch(count: int) -> pa.RecordBatch:
-                rows = cursor.fetchmany(count)
+                try:
+                    rows = cursor.fetchmany(count)
+                except UnicodeDecodeError as error:
+                    raise InvalidInput(f"a text of the query holds half a character: {error}.") from None
                 values = list(zip(*rows, strict=True)) or [()] * len(columns)
                 arrays = [column.array(found) for column, found in zip(columns, values, strict=True)]
                 if len(rows) < count:

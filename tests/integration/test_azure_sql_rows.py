@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -296,6 +297,17 @@ class TestQueries:
     def test_of_several_results(self, store: TableStore) -> None:
         with pytest.raises(InvalidInput, match="gives several results"):
             get(store, "select 1 as a select 2 as b")
+
+    def test_where_nobody_can_describe_them(self, store: TableStore, sql: SqlServer) -> None:
+        """The server may not know SQL Server's procedure: then the query is run without its values, to see."""
+        if not isinstance(sql, TSql):
+            pytest.skip("a real server knows it")
+        sql.forget()
+        sql.fault("sp_describe_first_result_set", number=2812, times=10)
+        text, values = "select ? as a, ? as b, ? as c where 1 < ?", [7, "x", Decimal("1.50"), 2.5]
+        store.check_query(Query(text, values))
+        assert get(store, text, values).to_pylist() == [{"a": 7, "b": "x", "c": Decimal("1.50")}]
+        sql.forget()
 
     def test_values_beside_comments(self, store: TableStore) -> None:
         text = "select ? /* ? /* ' ? */ ? */ as a, -- ?\r\n ? as [b?], '?' as c -- ?\r, ? as d"
