@@ -1,4 +1,4 @@
-"""Loading rows into tables of MySQL: statements of many rows each, in one transaction."""
+"""Loading rows into tables of MySQL: as files, or else by statements of many rows each, in one transaction."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_azureml_datastores.core.table_store import Load
 from airflow_azureml_datastores.errors import InvalidInput, InvalidName, Unavailable
+from airflow_azureml_datastores.stores._mysql_load_data import LoadData, plain_texts
 from airflow_azureml_datastores.stores._sql_text import name_parts, quoted
 from airflow_azureml_datastores.stores._table_columns import (
     MOST_DIGITS,
@@ -20,7 +21,7 @@ from airflow_azureml_datastores.stores._table_columns import (
     outside_of,
 )
 from airflow_azureml_datastores.stores._table_loading import Database, create_table
-from airflow_azureml_datastores.stores._value_texts import hexadecimal, joined, plain_decimals
+from airflow_azureml_datastores.stores._value_texts import joined
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -146,11 +147,19 @@ class MySqlDatabase(Database):
         return f"update {table} as t inner join {stage} as s on {same} set {self.sets(columns, 't.')}"
 
     def bring(self, table: str, columns: Sequence[TableColumn], batches: Iterator[pa.RecordBatch]) -> None:
-        names = ", ".join(self.quoted(column.name) for column in columns)
-        for batch in batches:
-            for start in range(0, batch.num_rows, _ROWS):
-                for rows in _statements(batch.slice(start, _ROWS)):
-                    self._connection.query(f"insert into {table} ({names}) values {rows}")
+        names = [self.quoted(column.name) for column in columns]
+        loading: LoadData | None = LoadData(self._connection, table, columns, names)
+        try:
+            for batch in batches:
+                for start in range(0, batch.num_rows, _ROWS):
+                    rows = batch.slice(start, _ROWS)
+                    if loading is None or not loading.send(rows):
+                        loading = None  # the server takes none
+                        for values in _statements(rows):
+                            self._connection.query(f"insert into {table} ({', '.join(names)}) values {values}")
+        finally:
+            if loading is not None:
+                loading.finish()
 
 
 def _statements(batch: pa.RecordBatch) -> Iterator[str]:
@@ -173,18 +182,11 @@ def _literals(array: pa.Array) -> pa.Array:
     import pyarrow.compute as pc
 
     kinds, type_ = pa.types, array.type
+    texts = plain_texts(array)
     if kinds.is_binary(type_):
-        texts = pc.binary_join_element_wise("x'", hexadecimal(array), "'", "")
-    elif kinds.is_boolean(type_):
-        texts = pc.cast(pc.cast(array, pa.uint8()), pa.string())
-    elif kinds.is_string(type_):
-        texts = pc.replace_substring(array, "'", "''")
-    elif kinds.is_decimal(type_):
-        texts = plain_decimals(array)
-    elif kinds.is_timestamp(type_):
-        texts = pc.cast(pc.cast(array, pa.timestamp("us")), pa.string())
-    else:
-        texts = pc.cast(array, pa.string())
+        texts = pc.binary_join_element_wise("x'", texts, "'", "")
+    if kinds.is_string(type_):
+        texts = pc.replace_substring(texts, "'", "''")
     if kinds.is_string(type_) or kinds.is_temporal(type_):
         texts = pc.binary_join_element_wise("'", texts, "'", "")
     return pc.fill_null(texts, "NULL")

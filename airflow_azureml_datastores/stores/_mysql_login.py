@@ -24,12 +24,17 @@ class MySqlLogin(RoleLogin):
     """Connects to the server."""
 
     @contextmanager
-    def connected(self) -> Iterator[pymysql.Connection[Any]]:
-        """A connection, closed afterwards, whatever is on its way there. Errors are as of :meth:`translated`."""
+    def connected(self, *, loads: bool = False) -> Iterator[pymysql.Connection[Any]]:
+        """A connection, closed afterwards, whatever is on its way there. Errors are as of :meth:`translated`.
+
+        :param loads: whether the server may be sent rows as a file; PyMySQL itself sends none in any case.
+        """
         import pymysql
+        from pymysql.constants import CLIENT
 
         with self.translated():
-            connection: Any = pymysql.connect(**self._parameters())
+            flags = CLIENT.LOCAL_FILES if loads else 0
+            connection: Any = pymysql.connect(**self._parameters(), client_flag=flags)
             try:
                 yield connection
             finally:

@@ -89,7 +89,7 @@ class MySqlStore(NarrowedTables):
 
     @contextmanager
     def _loading(self) -> Iterator[MySqlDatabase]:
-        with self._login.connected() as connection:
+        with self._login.connected(loads=True) as connection:
             yield MySqlDatabase(connection)
 
     @contextmanager
