@@ -26,6 +26,7 @@ from airflow_azureml_datastores.stores._value_texts import (
     json_strings,
     plain_decimals,
     quoted_texts,
+    slices,
 )
 
 if TYPE_CHECKING:
@@ -114,18 +115,10 @@ class AzureSqlDatabase(Database):
         rows = f"openjson(cast(? as nvarchar(max))) with ({given})"  # pyodbc sends a long text as ntext
         sql = f"insert into {table} ({', '.join(names)}) select {values} from {rows}"
         for batch in batches:
-            for few in _slices(batch):
+            for few in slices(batch, _ROWS, _BYTES):
                 self.fetch(
                     sql, json_rows([form.texts(column) for form, column in zip(forms, few.columns, strict=True)])
                 )
-
-
-def _slices(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """Rows for one statement each."""
-    wide = max(batch.nbytes // max(batch.num_rows, 1), 1)
-    size = max(min(_ROWS, _BYTES // wide), 1)
-    for start in range(0, batch.num_rows, size):
-        yield batch.slice(start, size)
 
 
 @dataclass(frozen=True)

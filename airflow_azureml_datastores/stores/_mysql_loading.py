@@ -21,7 +21,7 @@ from airflow_azureml_datastores.stores._table_columns import (
     outside_of,
 )
 from airflow_azureml_datastores.stores._table_loading import Database, create_table
-from airflow_azureml_datastores.stores._value_texts import joined
+from airflow_azureml_datastores.stores._value_texts import joined, slices
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,7 +34,7 @@ _FEW = 10
 _BYTES = 2 << 20
 """Of one statement, about: a server may take no more than 4 MiB."""
 _ROWS = 8_192
-"""Whose literals are made at once, as they take memory."""
+"""Whose texts are made at once, as they take memory."""
 _WAITING = 24 * 3600
 """Seconds that a load waits for another one of the same table."""
 _KEY = 255
@@ -151,8 +151,7 @@ class MySqlDatabase(Database):
         loading: LoadData | None = LoadData(self._connection, table, columns, names)
         try:
             for batch in batches:
-                for start in range(0, batch.num_rows, _ROWS):
-                    rows = batch.slice(start, _ROWS)
+                for rows in slices(batch, _ROWS, _BYTES):
                     if loading is None or not loading.send(rows):
                         loading = None  # the server takes none
                         for values in _statements(rows):

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+def slices(batch: pa.RecordBatch, rows: int, size: int) -> Iterator[pa.RecordBatch]:
+    """At most so many rows at once, and about so many bytes."""
+    wide = max(batch.nbytes // max(batch.num_rows, 1), 1)
+    count = max(min(rows, size // wide), 1)
+    for start in range(0, batch.num_rows, count):
+        yield batch.slice(start, count)
 
 
 def plain_decimals(array: pa.Array) -> pa.Array:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _BATCH = 16_384
 """Rows."""
+_BATCH_BYTES = 16 << 20
 _BLOCK = 1 << 20
 _EVERY_SECONDS = 5.0
 
@@ -117,7 +118,10 @@ def _parquet(local: Path, stack: ExitStack, types: dict[str, Any]) -> Rows:
     import pyarrow.parquet as pq
 
     file = stack.enter_context(pq.ParquetFile(local, buffer_size=_BLOCK, pre_buffer=False))
-    return Rows(file.schema_arrow, file.iter_batches(_BATCH, use_threads=False))  # each would have memory of its own
+    found = file.metadata
+    size = sum(found.row_group(number).total_byte_size for number in range(found.num_row_groups))
+    rows = max(min(_BATCH, _BATCH_BYTES * found.num_rows // max(size, 1)), 1)
+    return Rows(file.schema_arrow, file.iter_batches(rows, use_threads=False))  # each would have memory of its own
 
 
 def _arrow(local: Path, stack: ExitStack, types: dict[str, Any]) -> Rows:

@@ -71,6 +71,14 @@ class TestFiles:
             {"id": 2, "name": None},
         ]
 
+    def test_wide_ones_come_a_few_at_a_time(self) -> None:
+        """Or a batch of them would take gigabytes."""
+        texts = [f"{n:09}" * 100_000 for n in range(60)]
+        with rows_of(source_of({"a.parquet": parquet({"x": texts})}))() as rows:
+            sizes = [batch.nbytes for batch in rows.batches]
+        assert sum(sizes) >= 60 * 900_000
+        assert max(sizes) < 24 << 20
+
     def test_several_in_their_order(self) -> None:
         files = {
             f"p{n}.parquet": parquet({"id": pa.array([n], pa.int32() if n % 2 else pa.int64()), "x": ["a"]})
