@@ -82,13 +82,12 @@ class LoadData:
         if not self._waits:
             return
         self._waits = False
-        if not OKPacketWrapper(self._connection._read_packet()).warning_count:
+        if not (count := OKPacketWrapper(self._connection._read_packet()).warning_count):
             return
-        with self._connection.cursor() as cursor:
+        with self._connection.cursor() as cursor:  # of files of clients errors become warnings, and rows are left out
             cursor.execute("show warnings")
-            for level, number, text in cursor.fetchall():
-                if level != "Note":  # for files of clients errors become warnings, and rows are left out
-                    raise pymysql.DataError(number, text)
+            kept = cursor.fetchone() or ("Warning", 1105, f"the server left out or changed rows, with {count} warnings")
+        raise pymysql.DataError(*kept[1:])
 
 
 def _content(rows: pa.RecordBatch) -> bytes:

@@ -45,6 +45,7 @@ _SESSION = (
     "set session sql_mode = "
     "'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,NO_ENGINE_SUBSTITUTION,NO_BACKSLASH_ESCAPES'",
     "set session time_zone = '+00:00'",
+    "set session sql_notes = 0",  # what is not worth a warning is not counted as one
     "set session transaction isolation level repeatable read",
 )
 

@@ -102,6 +102,19 @@ def test_nothing_is_bent_or_left_out(
     assert get(database, f"select * from {schema}.t").num_rows == 0
 
 
+def test_warnings_that_a_server_does_not_keep(rig: MySqlRig, database: TableStore, schema: str) -> None:
+    """It counts them all the same."""
+    ((before,),) = _ask(rig, "select @@global.max_error_count")
+    rig.execute("set global max_error_count = 0")
+    try:
+        rig.execute(f"create table {schema}.t (n int primary key)")
+        with pytest.raises(InvalidInput, match="left out or changed"):
+            load(database, f"{schema}.t", pa.table({"n": [1, 2, 2, 3]}))
+        assert get(database, f"select * from {schema}.t").num_rows == 0
+    finally:
+        rig.execute(f"set global max_error_count = {before}")
+
+
 def test_a_value_in_the_middle_does_not_fit(rig: MySqlRig, database: TableStore, schema: str, files: bool) -> None:
     """The server is at those before."""
     rig.execute(f"create table {schema}.t (n tinyint)")
