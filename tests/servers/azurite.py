@@ -12,7 +12,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import gettempdir
@@ -49,16 +49,18 @@ class BlobService:
         :param make: whether to make it, or leave that to the test.
         """
         from azure.core.credentials import AzureNamedKeyCredential
+        from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
         from azure.storage.blob import ContainerClient
 
         name = f"test-{uuid4().hex}"
         with ContainerClient(self.url, name, credential=AzureNamedKeyCredential(self.account, self.key)) as client:
             if make:
-                client.create_container()
+                with suppress(ResourceExistsError):  # no other has the name: a first try, its answer lost, made it
+                    client.create_container()
             try:
                 yield name
             finally:
-                if make or client.exists():
+                with suppress(ResourceNotFoundError):  # not made, or deleted by a first try
                     client.delete_container()
 
 
