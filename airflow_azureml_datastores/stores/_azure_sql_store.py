@@ -77,6 +77,7 @@ class AzureSqlStore(NarrowedTables):
     _quotes = "[]"
     _first = "select top (1) {column} from {rows} order by {column} desc"
     _count = "count_big(*)"
+    _with_in_front = True
 
     def __init__(self, server: _odbc.OdbcServer, credential: Credential) -> None:
         self._server = server
@@ -286,7 +287,7 @@ def _bound(query: Query) -> arrow.Bound:
 def _stands_alone(sql: str) -> bool:
     """Whether a query cannot be a table of another one, or would lose its order there."""
     plain = T_SQL.sub(lambda found: " " if found["skip"] is not None else found[0], sql)
-    return re.match(r"\s*with\b", plain, re.IGNORECASE) is not None or _ALONE.search(plain) is not None
+    return _ALONE.search(plain) is not None
 
 
 def _literal(sql: str) -> str:
@@ -324,5 +325,5 @@ def _check_reads(sql: str) -> None:
             f"a query only reads, and this one says {changing[0].upper()}: it has to be one SELECT, or WITH … SELECT. "
             f"A column of this name goes in brackets."
         )
-    if ";" in plain.rstrip().rstrip(";"):
+    if ";" in plain.strip("; \t\r\n"):
         raise InvalidInput("a query is one statement, and this one has another one after a semicolon.")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from airflow_azureml_datastores.core.table_store import Query, TableStore
-from airflow_azureml_datastores.stores._sql_text import in_order, quoted, without_end
+from airflow_azureml_datastores.stores._sql_text import common_tables, in_order, quoted, without_end
 
 
 class NarrowedTables(TableStore):
@@ -20,6 +20,8 @@ class NarrowedTables(TableStore):
     _first: ClassVar[str] = "select {column} from {rows} order by {column} desc limit 1"
     """The row of the greatest value."""
     _count: ClassVar[str] = "count(*)"
+    _with_in_front: ClassVar[bool] = False
+    """Whether a table may have no ``WITH`` of its own."""
 
     def between(
         self, query: Query, column: str, low: Any = None, high: Any = None, *, only: Sequence[str] = ()
@@ -32,8 +34,9 @@ class NarrowedTables(TableStore):
 
     def newest(self, query: Query, column: str) -> Query:
         text, values = in_order(query, self._grammar)
-        rows = f"(\n{without_end(text, self._grammar)}\n) as q where {self._named(column)} is not null"
-        return Query(self._first.format(column=self._named(column), rows=rows), values)
+        front, table = self._as_table(text)
+        rows = f"{table} where {self._named(column)} is not null"
+        return Query(front + self._first.format(column=self._named(column), rows=rows), values)
 
     def count(self, query: Query) -> Query:
         return self._of(query, f"{self._count} as n", "1 = 1")
@@ -43,7 +46,13 @@ class NarrowedTables(TableStore):
 
     def _of(self, query: Query, chosen: str, where: str, more: Sequence[Any] = ()) -> Query:
         text, values = in_order(query, self._grammar, more)
-        return Query(f"select {chosen} from (\n{without_end(text, self._grammar)}\n) as q where {where}", values)
+        front, table = self._as_table(text)
+        return Query(f"{front}select {chosen} from {table} where {where}", values)
+
+    def _as_table(self, sql: str) -> tuple[str, str]:
+        """A query as a table, and what has to stand in front of the statement that this table is in."""
+        front = common_tables(sql, self._grammar) if self._with_in_front else ""
+        return front, f"(\n{without_end(sql[len(front) :], self._grammar)}\n) as q"
 
     def _named(self, column: str) -> str:
         return f"q.{quoted(column, self._quotes)}"

@@ -45,6 +45,9 @@ TRANSIENT = {
     615, 926, 1205, 1222, 3935, 3960, 4221, 10053, 10054, 10060, 10928, 10929, 40143, 40197, 40501, 40540, 40613, 40614,
     42108, 42109, 49918, 49919, 49920,
 }  # fmt: skip
+_REMEDIES = {
+    1033: "A query with a watermark, or whose rows are counted, stands inside of another: leave its order out."
+}
 _LOST_TO_FREETDS = {20002, 20003, 20004, 20006, 20008, 20009, 20017, 20047}
 """https://github.com/FreeTDS/freetds/blob/master/include/freetds/tds.h: its own numbers; SQL Server's are others."""
 _LOST = {"08S01", "08S02", "08001", "08003", "08004", "08006", "08007", "HYT00", "HYT01", "01002"}
@@ -283,7 +286,7 @@ def translated(error: Any, url: str) -> DatastoresError:
         kind = ContainerNotFound
     elif numbers & _DENIED or state == "28000" or _is_about_tls(error):
         kind = AccessDenied
-    return kind(f"{url}: {told(error)}")
+    return kind(" ".join([f"{url}: {told(error)}", *(_REMEDIES[number] for number in numbers & _REMEDIES.keys())]))
 
 
 def told(error: BaseException) -> str:

@@ -49,6 +49,9 @@ MYSQL = re.compile(
 )
 """Those of MySQL: https://dev.mysql.com/doc/refman/8.4/en/language-structure.html; what is in ``/*! */`` is run."""
 
+_COMMON_TABLE = r"[^\W\d][\w@$\#]*\s*(?:\(\.*\)\s*)?\bas\s*\(\.*\)\s*"
+_COMMON_TABLES = re.compile(rf"[\s;]*with\b\s*{_COMMON_TABLE}(?:,\s*{_COMMON_TABLE})*(?=select\b)", re.IGNORECASE)
+
 _PART = re.compile(r'"(?:[^"]|"")+"|[^."]+')
 
 
@@ -116,6 +119,23 @@ def without_end(sql: str, grammar: re.Pattern[str]) -> str:
     """A statement as it can stand in another one: without a semicolon at its end, be there comments after it."""
     plain = grammar.sub(lambda found: " " * len(found[0]) if found["comment"] else found[0], sql).rstrip()
     return sql[: len(plain.rstrip(";"))] if plain.endswith(";") else sql
+
+
+def common_tables(sql: str, grammar: re.Pattern[str]) -> str:
+    """The ``WITH a AS (…), b AS (…)`` that a query begins with; nothing if it has none."""
+
+    def blank(found: re.Match[str]) -> str:
+        if found["skip"] is None:
+            return found[0]
+        return (" " if found["comment"] else "x") * len(found[0])
+
+    plain, depth = [], 0
+    for char in grammar.sub(blank, sql):
+        depth -= char == ")"
+        plain.append("." if depth else char)
+        depth += char == "("
+    found = _COMMON_TABLES.match("".join(plain))
+    return sql[: found.end()] if found else ""
 
 
 def name_parts(name: str) -> list[str]:

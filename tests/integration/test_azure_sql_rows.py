@@ -191,7 +191,8 @@ class TestColumns:
             ("with q as (select n from {}) select * from q option (maxdop 1)", "MSSQL-Python"),
             ("select * from {} order by n desc", "airflow-azureml-datastores"),
             ("select top (3) a from {} order by n", "airflow-azureml-datastores"),
-            ("with q as (select * from {}) select * from q", "airflow-azureml-datastores"),
+            (";with q as (select * from {}) select * from q;", "MSSQL-Python"),
+            ("with q as (select * from {}) select * from q order by n", "airflow-azureml-datastores"),
             ("select b from {} option (maxdop 1)", "airflow-azureml-datastores"),
         ],
     )
@@ -293,6 +294,13 @@ class TestQueries:
     def test_that_read(self, store: TableStore, text: str) -> None:
         store.check_query(Query(text))
         assert get(store, text).num_rows >= 1
+
+    def test_in_an_order_inside_of_others(self, store: TableStore) -> None:
+        """The database would lose the order, and says so; what it cannot know is why the query is inside of another."""
+        query = Query("select 1 as x order by x")
+        assert get(store, query.sql).num_rows == 1
+        with pytest.raises(InvalidInput, match=r"ORDER BY clause .* \(1033\) A query with a watermark"):
+            store.check_query(store.between(query, "x", 0))
 
     def test_of_several_results(self, store: TableStore) -> None:
         with pytest.raises(InvalidInput, match="gives several results"):

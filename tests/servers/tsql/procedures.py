@@ -170,6 +170,8 @@ def first_result(session: Session, sql: str, declared: str) -> list[Column]:
     check = Batch(sql, Context(dict(variables), context.values), session)
     while not check.over:
         check.statement(live=False)
+    if session.grammar:
+        session.grammar.check(sql)
     batch = Batch(sql, context, session)
     with session.kept():
         while not batch.over:

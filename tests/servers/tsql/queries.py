@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from tests.servers.tsql.errors import refused
+from tests.servers.tsql.errors import SqlError, refused
 from tests.servers.tsql.expressions import Expr
 from tests.servers.tsql.lexer import fold, ident
 from tests.servers.tsql.sources import Sources, TableName
@@ -51,6 +51,13 @@ class Queries(Sources):
                     order += f" LIMIT ({self.expr().sql})"
                     self._row_or_rows()
                     self.expect("ONLY")
+        if order and not (top or found.limit or " OFFSET " in order):
+            raise SqlError(
+                1033,
+                "The ORDER BY clause is invalid in views, inline functions, derived tables, subqueries, and common "
+                "table expressions, unless TOP, OFFSET or FOR XML is also specified.",
+                level=15,
+            )
         limit = found.limit
         found.sql = f"{ctes[0]}{found.sql}{order}{limit}"
         found.arguments = {at: (kind, ctes[0] + sql) for at, (kind, sql) in found.arguments.items()}

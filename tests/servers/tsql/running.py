@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 from tests.servers.tsql import tokens
 from tests.servers.tsql.batch import Batch
 from tests.servers.tsql.control import SWITCHES
@@ -14,10 +12,6 @@ from tests.servers.tsql.queries import Query
 from tests.servers.tsql.statements import Statement
 from tests.servers.tsql.transactions import Schema, Transactions
 
-_DESCRIPTORS = itertools.count(0x1_0000_0001)
-_DATA = frozenset(
-    ["(", "SELECT", "WITH", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "CREATE", "DROP", "ALTER", "IF", "SET", "DECLARE"]
-)
 _WRITES = {"INSERT": "INSERT", "UPDATE": "UPDATE", "DELETE": "DELETE", "TRUNCATE": "ALTER"}
 _COMMANDS = {"SELECT": 0xC1, "SELECT INTO": 0xC2, "INSERT": 0xC3, "DELETE": 0xC4, "UPDATE": 0xC5}
 

@@ -8,6 +8,7 @@ import ssl
 import threading
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from tests.servers.tsql import login as logins
@@ -18,6 +19,7 @@ from tests.servers.tsql.errors import SqlError, refused
 from tests.servers.tsql.params import Reader
 from tests.servers.tsql.procedures import remote
 from tests.servers.tsql.reply import Reply
+from tests.servers.tsql.script_dom import ScriptDom
 from tests.servers.tsql.session import Session
 from tests.servers.tsql.transactions import Failed
 from tests.servers.tsql.wire import Closed, Wire
@@ -45,13 +47,18 @@ class Fault:
 
 @dataclass
 class Settings:
-    """What the process is started with. :param certificate: file with key and certificate; empty for no TLS."""
+    """What the process is started with.
+
+    :param certificate: file with key and certificate; empty for no TLS.
+    :param grammar: where ScriptDom is installed; None for the stand-in's own grammar alone.
+    """
 
     conninfo: str
     database: str
     certificate: str
     accounts: dict[str, Account]
     tokens: dict[str, str]
+    grammar: Path | None
 
 
 @dataclass
@@ -61,6 +68,7 @@ class Server:
     statements: list[str] = field(default_factory=list)
     sessions: list[dict[str, Any]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    grammar: ScriptDom | None = None
 
     def saw(self, statement: str) -> None:
         with self.lock:
@@ -81,6 +89,8 @@ class Server:
 def run(control: Connection, settings: Settings) -> None:
     """Serve till the other end of ``control`` is closed."""
     server = Server(settings)
+    if settings.grammar:
+        server.grammar = ScriptDom(settings.grammar)
     context = None
     if settings.certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -197,7 +207,8 @@ class _Client:
         self._wire.write(tokens.logged_in(settings.database, size, 4096, login.token is not None))
         self._wire.flush()
         self._wire.size = size
-        return Session(self._engine, self._reply, settings.database, user, account.may_write)
+        grammar = self._server.grammar
+        return Session(self._engine, self._reply, settings.database, user, account.may_write, grammar)
 
     def _serve(self, session: Session) -> None:
         kind, content, reset = self._wire.receive()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,12 +19,9 @@ from tests.servers.tsql.translate import PgError, translated
 from tests.servers.tsql.types import SqlType
 from tests.servers.tsql.words import Context
 
-_DESCRIPTORS = itertools.count(0x1_0000_0001)
 _DATA = frozenset(
     ["(", "SELECT", "WITH", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "CREATE", "DROP", "ALTER", "IF", "SET", "DECLARE"]
 )
-_WRITES = {"INSERT": "INSERT", "UPDATE": "UPDATE", "DELETE": "DELETE", "TRUNCATE": "ALTER"}
-_COMMANDS = {"SELECT": 0xC1, "SELECT INTO": 0xC2, "INSERT": 0xC3, "DELETE": 0xC4, "UPDATE": 0xC5}
 
 
 class Session(Running):
@@ -41,6 +37,8 @@ class Session(Running):
             check = Batch(sql, Context(dict(variables or {}), values=context.values), self)
             while not check.over:
                 self._block(check, live=False)
+            if self.grammar:
+                self.grammar.check(sql)
             batch = Batch(sql, context, self)
         except SqlError as error:
             self.reply.error(error)

@@ -13,15 +13,11 @@ from tests.servers.tsql.engine import Engine
 from tests.servers.tsql.errors import GOES_ON, ROLLS_BACK, SqlError
 from tests.servers.tsql.lexer import literal
 from tests.servers.tsql.reply import Reply
+from tests.servers.tsql.script_dom import ScriptDom
 from tests.servers.tsql.statements import Statement
 from tests.servers.tsql.translate import PgError, translated
 
 _DESCRIPTORS = itertools.count(0x1_0000_0001)
-_DATA = frozenset(
-    ["(", "SELECT", "WITH", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "CREATE", "DROP", "ALTER", "IF", "SET", "DECLARE"]
-)
-_WRITES = {"INSERT": "INSERT", "UPDATE": "UPDATE", "DELETE": "DELETE", "TRUNCATE": "ALTER"}
-_COMMANDS = {"SELECT": 0xC1, "SELECT INTO": 0xC2, "INSERT": 0xC3, "DELETE": 0xC4, "UPDATE": 0xC5}
 
 
 class Schema:
@@ -37,8 +33,10 @@ class Failed(Exception):
 class Transactions:
     """:param may_write: whether the login may change tables that are not its own temporary ones."""
 
-    def __init__(self, engine: Engine, reply: Reply, database: str, login: str, may_write: bool) -> None:
-        self.engine, self.reply = engine, reply
+    def __init__(
+        self, engine: Engine, reply: Reply, database: str, login: str, may_write: bool, grammar: ScriptDom | None
+    ) -> None:
+        self.engine, self.reply, self.grammar = engine, reply, grammar
         self.database, self._login, self._may_write = database, login, may_write
         self.trancount = 0
         self._descriptor = b""
