@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import Any
 from uuid import uuid4
 
@@ -18,19 +18,30 @@ from tests.contract.tables.rigs_mysql import MySqlRig
 from tests.contract.tables.test_reading import get
 from tests.contract.tables.test_writing import arrow, rows_of
 
+pytestmark = pytest.mark.xdist_group("mysql_settings")  # a server that is there already is one for all
+
 
 @pytest.fixture(scope="module")
 def rig(request: pytest.FixtureRequest) -> MySqlRig:
     return MySqlRig(request)
 
 
+@contextmanager
+def setting(rig: MySqlRig, name: str, value: object) -> Iterator[None]:
+    """Have the server set otherwise for a while."""
+    ((before,),) = _ask(rig, f"select @@global.{name}")
+    rig.execute(f"set global {name} = {value}")
+    try:
+        yield
+    finally:
+        rig.execute(f"set global {name} = {before}")
+
+
 @pytest.fixture(params=["on", "off"])
 def files(rig: MySqlRig, request: pytest.FixtureRequest) -> Iterator[bool]:
     """Whether the server takes files."""
-    ((before,),) = _ask(rig, "select @@global.local_infile")
-    rig.execute(f"set global local_infile = {request.param}")
-    yield request.param == "on"
-    rig.execute(f"set global local_infile = {before}")
+    with setting(rig, "local_infile", request.param):
+        yield request.param == "on"
 
 
 @pytest.fixture
@@ -104,15 +115,11 @@ def test_nothing_is_bent_or_left_out(
 
 def test_warnings_that_a_server_does_not_keep(rig: MySqlRig, database: TableStore, schema: str) -> None:
     """It counts them all the same."""
-    ((before,),) = _ask(rig, "select @@global.max_error_count")
-    rig.execute("set global max_error_count = 0")
-    try:
-        rig.execute(f"create table {schema}.t (n int primary key)")
+    rig.execute(f"create table {schema}.t (n int primary key)")
+    with setting(rig, "local_infile", 1), setting(rig, "max_error_count", 0):
         with pytest.raises(InvalidInput, match="left out or changed"):
             load(database, f"{schema}.t", pa.table({"n": [1, 2, 2, 3]}))
         assert get(database, f"select * from {schema}.t").num_rows == 0
-    finally:
-        rig.execute(f"set global max_error_count = {before}")
 
 
 def test_a_value_in_the_middle_does_not_fit(rig: MySqlRig, database: TableStore, schema: str, files: bool) -> None:
@@ -129,7 +136,7 @@ def test_no_file_of_the_worker_is_sent(rig: MySqlRig, schema: str) -> None:
     """Whatever a server asks for: neither where rows are read, nor, but for them, where they are loaded."""
     rig.execute(f"create table {schema}.t (x text)")
     sql = f"load data local infile '/etc/hostname' into table {schema}.t"
-    with rig.open() as store:
+    with setting(rig, "local_infile", 1), rig.open() as store:
         assert isinstance(store, MySqlStore)
         for given, error in (({}, pymysql.Error), ({"loads": True}, RuntimeError)):
             with store._login.connected(**given) as connection, pytest.raises(error):

@@ -201,7 +201,7 @@ def test_breaks_off_anywhere(
 ) -> None:
     """Nothing looks finished, and the next attempt ends as if there had been none before."""
     monkeypatch.setattr(row_files, "_PART", 1 << 16)  # of each 65,536 rows
-    query = ask(260_000, **side)
+    query = ask(330_000, **side)
     calls = 0
 
     def fail(call: str, path: str) -> None:
