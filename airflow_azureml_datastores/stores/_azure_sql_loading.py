@@ -51,6 +51,11 @@ from sys.columns as c left join sys.types as t on t.user_type_id = c.system_type
 where c.object_id = object_id(?) order by c.column_id
 """
 
+_COLLATIONS = """
+select name, collation_name from sys.columns where object_id = object_id(?) and collation_name is not null
+"""
+"""Temporary tables have others unless told: their texts would not compare, and those of another code page be bent."""
+
 
 class AzureSqlDatabase(Database):
     """A connection of pyodbc, inside of its transaction."""
@@ -98,8 +103,13 @@ class AzureSqlDatabase(Database):
         return f"nvarchar({length})"
 
     def stage(self, table: str, columns: Sequence[TableColumn]) -> str:
+        collations = {
+            name: f" collate {found}" for name, found in self._connection.execute(_COLLATIONS, table).fetchall()
+        }
+        defined = ", ".join(
+            f"{self.quoted(column.name)} {column.declared}{collations.get(column.name, '')} null" for column in columns
+        )
         self.fetch(f"drop table if exists {_STAGE}")
-        defined = ", ".join(f"{self.quoted(column.name)} {column.declared} null" for column in columns)
         self.fetch(f"create table {_STAGE} ({defined})")
         return _STAGE
 

@@ -356,6 +356,20 @@ def test_names_are_names(store: TableStore, sql: SqlServer, schema: str, name: s
     assert get(store, newest.sql)[name].to_pylist() == [3]
 
 
+@pytest.mark.parametrize("kind", ["nvarchar(9)", "varchar(9)", "char(2)"])
+def test_columns_of_another_collation(store: TableStore, sql: SqlServer, schema: str, kind: str) -> None:
+    """Than that of the server, which temporary tables have unless told: it would not compare them."""
+    collated = "collate Latin1_General_100_CI_AS"
+    sql.execute(f"create table {schema}.t (k {kind} {collated} primary key, v {kind} {collated} null)")
+    for rows in ({"k": ["a", "b"], "v": ["1", None]}, {"k": ["B", "c"], "v": ["2", "3"]}):
+        write(store, f"{schema}.t", pa.table(rows), mode="upsert", keys=["k"])
+    if isinstance(sql, TSql):  # which would compare them
+        made = [text for text in sql.statements if text.startswith("create table #")][-2:]
+        assert [f"([k] {kind} {collated} null, [v] {kind} {collated} null)" in text for text in made] == [True, True]
+    found = get(store, f"select rtrim(k) as k, rtrim(v) as v from {schema}.t order by k").to_pylist()
+    assert [tuple(row.values()) for row in found] == [("a", "1"), ("b", "2"), ("c", "3")]
+
+
 def measure(told: Callable[[str, str], None], location: AzureSqlDatabase, login: Login, size: int, table: str) -> None:
     """Read or load so many rows in a process of its own, and tell the most memory that it had, in KiB."""
 

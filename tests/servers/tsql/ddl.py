@@ -7,10 +7,13 @@ from dataclasses import dataclass
 
 from tests.servers.tsql.errors import SqlError, refused
 from tests.servers.tsql.lexer import ident, literal, quoted, schema
+from tests.servers.tsql.prelude import DATABASE_COLLATION, OTHER_COLLATION
 from tests.servers.tsql.queries import Query
 from tests.servers.tsql.sources import TableName
 from tests.servers.tsql.statements import Column, Reader, Statement
 from tests.servers.tsql.words import LEGACY
+
+_COLLATIONS = {"database_default": "", DATABASE_COLLATION.lower(): "", OTHER_COLLATION.lower(): " COLLATE t.other"}
 
 
 @dataclass
@@ -92,6 +95,7 @@ class Ddl(Reader):
             raise refused(f"columns of the type {kind.name}")
         constraints: list[str] = []
         parts = [f"{ident(name)} {kind.pg}"]
+        collation = ""
         column = Column("", name, kind)
         while True:
             if self.accept("NOT", "NULL"):
@@ -99,9 +103,10 @@ class Ddl(Reader):
             elif self.accept("NULL"):
                 parts.append("NULL")
             elif self.accept("COLLATE"):
-                collation = self.name().lower()
-                if collation not in ("sql_latin1_general_cp1_ci_as", "database_default"):
-                    raise refused(f"the collation {collation}")
+                called = self.name().lower()
+                if called not in _COLLATIONS:
+                    raise refused(f"the collation {called}")
+                collation = _COLLATIONS[called]
             elif self.accept("IDENTITY"):
                 start, step = "1", "1"
                 if self.is_("("):
@@ -111,7 +116,7 @@ class Ddl(Reader):
                 found = self._constraint(table, column)
                 (parts if found.startswith("DEFAULT") else constraints).append(found)
             else:
-                return _Definition(name, " ".join(parts), constraints)
+                return _Definition(name, " ".join(parts) + collation, constraints)
 
     def _compute(self, found: list[_Definition]) -> None:
         """Give the computed columns their types: those their expressions have."""

@@ -95,7 +95,7 @@ begin
 end$f$;
 create function t.collation_property(c t.nvarchar, n t.nvarchar) returns t.nvarchar language plpgsql as $f$
 begin
-  if lower(c::text) <> 'sql_latin1_general_cp1_ci_as' then return null; end if;
+  if lower(c::text) !~ '^(sql_)?latin1_general_' then return null; end if;
   case lower(n::text)
     when 'codepage' then return '1252'::t.nvarchar;
     else perform t.fail(9999, 'COLLATIONPROPERTY(…, ' || n::text || ')');

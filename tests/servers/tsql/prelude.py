@@ -1,7 +1,8 @@
 """What makes a PostgreSQL database hold SQL Server's types: types of their own names, with SQL Server's comparisons.
 
 Strings compare without regard to case and to blanks at their end, as in the collation SQL_Latin1_General_CP1_CI_AS;
-their order is by code points, which is that collation's for letters and digits only.
+their order is by code points, which is that collation's for letters and digits only. Columns may be of another by
+name.
 """
 
 from __future__ import annotations
@@ -9,9 +10,13 @@ from __future__ import annotations
 _COMPARISONS = {"<": "lt", "<=": "le", "=": "eq", ">=": "ge", ">": "gt", "<>": "ne"}
 
 
+DATABASE_COLLATION, OTHER_COLLATION = "SQL_Latin1_General_CP1_CI_AS", "Latin1_General_100_CI_AS"
+
+
 def _type(name: str, like: str, reads: str, *, label: bool = False, category: str = "U") -> str:
     held = f"t.{name}"
     labels = ", typmod_in = t.label_in, typmod_out = t.label_out" if label else ""
+    labels += ", collatable = true" if category == "S" else ""
     return f"""
     create type {held};
     create function t.{name}_in(cstring) returns {held} language internal immutable strict as '{reads}in';
@@ -79,6 +84,7 @@ def _cast(source: str, target: str, function: str = "") -> str:
 def prelude() -> str:
     parts = [
         "create schema t; create schema sys; create schema info;\n",
+        "create collation t.other (provider = builtin, locale = 'C.UTF-8');\n",
         "create function t.label_in(cstring[]) returns int language internal immutable strict as 'varchartypmodin';\n",
         "create function t.label_out(int) returns cstring language internal immutable strict as 'varchartypmodout';\n",
     ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tests.servers.tsql.prelude import DATABASE_COLLATION, OTHER_COLLATION
+
 # name, PostgreSQL's type, system_type_id, user_type_id, max_length, precision, scale
 _TYPES = [
     ("bit", "t.bit", 104, 104, 1, 1, 0), ("tinyint", "t.tinyint", 48, 48, 1, 3, 0),
@@ -23,7 +25,9 @@ def views(database: str) -> str:
         f"('{name}', '{held}'::regtype, {system}, {user}, {length}, {precision}, {scale})"
         for name, held, system, user, length, precision, scale in _TYPES
     )
-    return _VIEWS.replace("{types}", values).replace("{database}", "'" + database.replace("'", "''") + "'")
+    sql = _VIEWS.replace("{types}", values)
+    sql = sql.replace("{collation}", f"'{DATABASE_COLLATION}'").replace("{other_collation}", f"'{OTHER_COLLATION}'")
+    return sql.replace("{database}", "'" + database.replace("'", "''") + "'")
 
 
 _VIEWS = r"""
@@ -89,7 +93,7 @@ create view sys.types as
     0::int2::t.tinyint, t.bits(false), t.bits(false);
 create view t.fields as
   select a.attrelid, a.attname, a.attnum, a.attnotnull, a.atttypid, a.atttypmod, a.attidentity, a.attgenerated,
-    coalesce(d.oid, 0) as defaulted, coalesce(col_description(a.attrelid, a.attnum), a.attname) as name
+    a.attcollation, coalesce(d.oid, 0) as defaulted, coalesce(col_description(a.attrelid, a.attnum), a.attname) as name
   from pg_attribute as a left join pg_attrdef as d on d.adrelid = a.attrelid and d.adnum = a.attnum
   where a.attnum > 0 and not a.attisdropped;
 create view sys.columns as
@@ -97,7 +101,8 @@ create view sys.columns as
     k.system_type_id::int2::t.tinyint as system_type_id, k.user_type_id::int4 as user_type_id,
     t.max_length(k, f.atttypmod) as max_length, t.digits(k, f.atttypmod)::int2::t.tinyint as precision,
     t.decimals(k, f.atttypmod)::int2::t.tinyint as scale,
-    (case when k.name in ('nvarchar', 'nchar', 'varchar', 'char') then 'SQL_Latin1_General_CP1_CI_AS' end)::text
+    (case when k.name not in ('nvarchar', 'nchar', 'varchar', 'char') then null
+      when f.attcollation = 't.other'::regcollation then {other_collation} else {collation} end)::text
       ::t.nvarchar(128) as collation_name,
     t.bits(not f.attnotnull) as is_nullable, t.bits(f.attidentity <> '') as is_identity,
     t.bits(f.attgenerated <> '') as is_computed,
