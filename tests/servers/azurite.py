@@ -125,6 +125,8 @@ def _command(folder: Path) -> list[str]:
         str(Path(node.ROOT_DIR, "bin", "node")),
         "--require",
         str(Path(__file__).with_name("exit_with_parent.js")),
+        "--require",
+        str(Path(__file__).with_name("azurite_collects.js")),
         str(main),
         "--blobPort=0",
         "--inMemoryPersistence",
