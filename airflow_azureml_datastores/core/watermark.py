@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_FLOOR, Context, Decimal, InvalidOperation
 from typing import Any, Literal, cast, get_args
@@ -10,12 +12,30 @@ from typing import Any, Literal, cast, get_args
 from airflow_azureml_datastores.core.duration import seconds
 from airflow_azureml_datastores.errors import InvalidInput
 
-Mark = int | Decimal | date | datetime | str
+
+@dataclass(frozen=True)
+class FineTime:
+    """A time finer than ``datetime`` holds, such as one of SQL Server's ``datetime2(7)``.
+
+    :param time: to the microsecond.
+    :param nanoseconds: by which it is later: 1 to 999.
+    """
+
+    time: datetime
+    nanoseconds: int
+
+    def isoformat(self) -> str:
+        text = self.time.isoformat(timespec="microseconds")
+        return f"{text[:26]}{self.nanoseconds:03}{text[26:]}"
+
+
+Mark = int | Decimal | date | datetime | FineTime | str
 """A watermark. Those of one column are all of one kind; texts are compared by the database alone."""
 Kind = Literal["integer", "decimal", "date", "timestamp", "timestamptz", "text"]
 Overlap = float | int | str | timedelta
 
 _EXACT = Context(prec=200)
+_FINE = re.compile(r"(.*\.\d{6})(\d{1,3})(\D.*)?")
 
 
 def kind_of(value: Any, column: str) -> Kind:
@@ -31,6 +51,8 @@ def kind_of(value: Any, column: str) -> Kind:
             return "decimal"
         case datetime():
             return "timestamp" if value.tzinfo is None else "timestamptz"
+        case FineTime():
+            return kind_of(value.time, column)
         case date():
             return "date"
         case str():
@@ -61,6 +83,10 @@ def parse_mark(kind: Kind, given: Any, name: str) -> Mark:
                 if not isinstance(given, datetime):
                     return given if isinstance(given, date) else date.fromisoformat(str(given))
             case "timestamp" | "timestamptz":
+                if not isinstance(given, datetime) and (fine := _FINE.fullmatch(str(given))):
+                    time = cast("datetime", parse_mark(kind, fine[1] + (fine[3] or ""), name))
+                    nanoseconds = int(fine[2].ljust(3, "0"))
+                    return FineTime(time, nanoseconds) if nanoseconds else time
                 time = given if isinstance(given, datetime) else datetime.fromisoformat(str(given))
                 if kind == "timestamptz":
                     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
@@ -78,9 +104,20 @@ def parse_mark(kind: Kind, given: Any, name: str) -> Mark:
 
 def mark_to_json(mark: Mark | None) -> int | str | None:
     """A watermark in JSON, exactly: numbers as a number or text, dates and times in ISO form."""
-    if isinstance(mark, date):  # datetime is one
+    if isinstance(mark, (date, FineTime)):  # datetime is a date
         return mark.isoformat()
     return str(mark) if isinstance(mark, Decimal) else mark
+
+
+def later(one: Mark | None, other: Mark | None) -> Mark | None:
+    """The greater of two watermarks of one kind; None is less than all."""
+    if one is None or other is None:
+        return other if one is None else one
+    return max(one, other, key=_order)
+
+
+def _order(mark: Mark) -> Any:
+    return (mark.time, mark.nanoseconds) if isinstance(mark, FineTime) else (mark, 0)
 
 
 def known_kind(text: Any) -> Kind:
@@ -111,6 +148,8 @@ def before(mark: Mark, overlap: Overlap, column: str) -> Mark | None:
             f"overlap needs a watermark that is a number, a date or a time, and {column!r} comes as text: cast it in a "
             f"query, to numeric(38, 9) for example, or leave the overlap out."
         )
+    if isinstance(mark, FineTime):
+        mark = mark.time
     if isinstance(mark, date):
         width = seconds(overlap)
         if not isinstance(mark, datetime):

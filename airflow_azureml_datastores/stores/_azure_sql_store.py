@@ -6,10 +6,12 @@ import logging
 import re
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
-from typing import TYPE_CHECKING, TypeVar
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_azureml_datastores.core.credentials import Credential
 from airflow_azureml_datastores.core.table_store import Load, Loaded, OpenRows, Query, Rows, Schema
+from airflow_azureml_datastores.core.watermark import FineTime
 from airflow_azureml_datastores.errors import InvalidInput
 from airflow_azureml_datastores.stores import _azure_sql_arrow as arrow
 from airflow_azureml_datastores.stores import _odbc
@@ -26,6 +28,7 @@ from airflow_azureml_datastores.stores._azure_sql_types import (
     nanoseconds,
     nanoseconds_of_day,
     result_columns,
+    time_text,
 )
 from airflow_azureml_datastores.stores._narrowed_tables import NarrowedTables
 from airflow_azureml_datastores.stores._sql_text import T_SQL, bind, name_parts, quoted
@@ -124,6 +127,13 @@ class AzureSqlStore(NarrowedTables):
                 return load_rows(db, load, opened)
 
         return self._transaction(work)
+
+    def _comparable(self, value: Any) -> Any:
+        """Times as texts, of which the server makes the column's own type.
+
+        What drivers bind has no seventh digit of a second, and does not equal a ``datetime``, which is so many 300ths.
+        """
+        return time_text(value) if isinstance(value, (datetime, FineTime)) else value
 
     def _transaction(self, work: Callable[[Loading], T], also: int | None = None) -> T:
         """Do something in one transaction; again as a whole, if need be."""

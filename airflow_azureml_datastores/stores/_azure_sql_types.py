@@ -13,6 +13,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from airflow_azureml_datastores.core.watermark import FineTime
 from airflow_azureml_datastores.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -212,6 +213,15 @@ def declaration(value: Any) -> str:
     if isinstance(value, (int, float, Decimal)):
         raise InvalidInput(f"{str(value)[:50]} cannot be the value of a parameter: SQL Server has no such number.")
     raise InvalidInput(f"a {type(value).__name__} cannot be the value of a parameter.")
+
+
+def time_text(time: datetime | FineTime) -> str:
+    """A time as any type of these reads it, whatever the session's language is.
+
+    https://learn.microsoft.com/sql/t-sql/data-types/datetime-transact-sql#supported-string-literal-formats-for-datetime
+    """
+    text = time.isoformat() if isinstance(time, FineTime) else time.isoformat(timespec="microseconds")
+    return re.sub(r"\.(\d*?)0*(?!\d)", lambda found: f".{found[1].ljust(3, '0')}" if found[1] else "", text)
 
 
 def as_value(value: Any) -> Any:

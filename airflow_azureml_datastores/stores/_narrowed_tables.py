@@ -28,7 +28,7 @@ class NarrowedTables(TableStore):
     ) -> Query:
         name = self._named(column)
         bounds = {f"{name} > ?": low, f"{name} <= ?": high}
-        given = {bound: value for bound, value in bounds.items() if value is not None}
+        given = {bound: self._comparable(value) for bound, value in bounds.items() if value is not None}
         chosen = ", ".join(map(self._named, only)) or "q.*"
         return self._of(query, chosen, " and ".join(given) or f"{name} is not null", list(given.values()))
 
@@ -53,6 +53,10 @@ class NarrowedTables(TableStore):
         """A query as a table, and what has to stand in front of the statement that this table is in."""
         front = common_tables(sql, self._grammar) if self._with_in_front else ""
         return front, f"(\n{without_end(sql[len(front) :], self._grammar)}\n) as q"
+
+    def _comparable(self, value: Any) -> Any:
+        """A value, to be compared with those of a column."""
+        return value
 
     def _named(self, column: str) -> str:
         return f"q.{quoted(column, self._quotes)}"

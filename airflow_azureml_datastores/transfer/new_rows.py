@@ -11,9 +11,18 @@ from airflow_azureml_datastores.core.place import OpenDatastore
 from airflow_azureml_datastores.core.row_cursor import RowBatch
 from airflow_azureml_datastores.core.rows_input import RowsInput
 from airflow_azureml_datastores.core.table_store import OpenTables, Query, TableStore
-from airflow_azureml_datastores.core.watermark import Mark, before, kind_of, known_kind, mark_to_json, parse_mark
+from airflow_azureml_datastores.core.watermark import (
+    Mark,
+    before,
+    kind_of,
+    known_kind,
+    later,
+    mark_to_json,
+    parse_mark,
+)
 from airflow_azureml_datastores.errors import AlreadyTaken, InvalidInput, NoData
 from airflow_azureml_datastores.transfer.cursors import STATE_DATASTORE, RowCursorFile
+from airflow_azureml_datastores.transfer.row_marks import mark_of
 from airflow_azureml_datastores.transfer.row_picking import Picker, Plan, prints_of
 from airflow_azureml_datastores.transfer.rows import RowsDelivery
 
@@ -85,8 +94,8 @@ class NewRows:
             return Plan(cursor, version, None, RowBatch(None, None, None))
         since = low
         if cursor.frontier is not None and self.given.overlapping:
-            since = _later(self._before(cursor.frontier), cursor.since)
-        window = _later(self._before(high), since) if self.given.overlapping else high
+            since = later(self._before(cursor.frontier), cursor.since)
+        window = later(self._before(high), since) if self.given.overlapping else high
         return Plan(cursor, version, kind, RowBatch(low, high, since), window)
 
     def of_plan(self, plan: Plan) -> Query:
@@ -148,7 +157,7 @@ class NewRows:
 
     def _value(self, value: Any) -> Any:
         try:
-            return value.as_py()
+            return mark_of(value)
         except (ValueError, OverflowError):
             raise InvalidInput(
                 f"column {self.column!r} is no watermark while it holds a time beyond the year 9999: leave such rows "
@@ -167,13 +176,6 @@ def _least(type_: Any) -> int | None:
     if not pa.types.is_integer(type_):
         return None
     return -(2 ** (type_.bit_width - 1)) if pa.types.is_signed_integer(type_) else 0
-
-
-def _later(one: Mark | None, other: Mark | None) -> Mark | None:
-    """The greater of two watermarks of one kind; None is less than all."""
-    if one is None or other is None:
-        return other if one is None else one
-    return max(one, other)
 
 
 def query_of(store: TableStore, given: RowsInput) -> Query:

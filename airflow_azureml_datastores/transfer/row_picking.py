@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_azureml_datastores.core.row_cursor import RowBatch, RowCursor, row_fingerprint
 from airflow_azureml_datastores.core.watermark import Kind, Mark
+from airflow_azureml_datastores.transfer.row_marks import scalar_of, values_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -91,7 +92,8 @@ class Picker:
 
         if mark is None:
             return pa.array([True] * table.num_rows, pa.bool_())
-        return pc.greater(table.column(self._column), pa.scalar(mark)).combine_chunks()
+        column = table.column(self._column)
+        return pc.greater(column, scalar_of(mark, column.type)).combine_chunks()
 
     def _none(self, table: pa.Table) -> Any:
         import pyarrow as pa
@@ -100,7 +102,7 @@ class Picker:
 
 
 def prints_of(rows: pa.Table | pa.RecordBatch, column: str, keys: Sequence[str]) -> list[bytes]:
-    columns = [rows.column(name).to_pylist() for name in (*keys, column)]
+    columns = [values_of(rows.column(name)) for name in (*keys, column)]
     return [row_fingerprint(values) for values in zip(*columns, strict=True)]
 
 

@@ -20,6 +20,9 @@ from airflow_azureml_datastores.core.table_store import TableStore
 from airflow_azureml_datastores.errors import AlreadyTaken, DatastoresError, InvalidInput, NoData, Unavailable
 from airflow_azureml_datastores.transfer.ingest import ingest
 from airflow_azureml_datastores.transfer.new_rows import RowsWatch
+from tests.contract.tables.rig import TableRig
+from tests.contract.tables.rigs_azure_sql import AzureSqlRig, FreeTdsRig
+from tests.contract.tables.rigs_mysql import MySqlRig
 from tests.contract.tables.rigs_postgresql import PostgreSqlRig
 from tests.unit.transfer.stores import MemoryStore, Watched, contents, opener
 
@@ -27,12 +30,12 @@ from tests.unit.transfer.stores import MemoryStore, Watched, contents, opener
 class Orders:
     """A table whose rows are taken by the consumer ``c``, and runs that take them."""
 
-    def __init__(self, rig: PostgreSqlRig, database: TableStore, schema: str) -> None:
+    def __init__(self, rig: TableRig, database: TableStore, schema: str, at: str = "bigint") -> None:
         self.rig = rig
         self.database = database
         self.name = f"{schema}.orders"
         self.home: FileStore = MemoryStore()
-        rig.execute(f"create table {self.name} (id int, at bigint, note text)")
+        rig.execute(f"create table {self.name} (id int, at {at}, note varchar(9))")
 
     def insert(self, *rows: tuple[int, int | None]) -> None:
         for row in rows:
@@ -548,3 +551,61 @@ class TestSensor:
         with pytest.raises(AlreadyTaken):
             orders.run("r1", value=batch)
         assert orders.run("r3")["rows"] == 1
+
+
+SQL_SERVER = [
+    ("datetime", ["2026-11-01T02:03:04.003", "2026-11-01T02:03:04.007", "2026-11-01T02:03:04.010"], "5m", "timestamp"),
+    ("smalldatetime", ["2026-11-01T02:03:00", "2026-11-01T02:04:00", "2026-11-02T02:03:00"], "5m", "timestamp"),
+    ("datetime2(3)", ["2026-11-01T02:03:04.003", "2026-11-01T02:03:04.004", "2026-11-02"], "5m", "timestamp"),
+    ("datetime2(7)", [f"2026-11-01T02:03:04.{digits}" for digits in ("0000009", "000001", "0000011")], 5, "timestamp"),
+    ("datetimeoffset(7)", [f"2026-03-29T03:00:00.{digits}+02:00" for digits in ("0000009", "000001", "0000011")], "5m",
+     "timestamptz"),
+    ("date", ["2026-10-31", "2026-11-01", "2026-11-12"], "1d", "date"),
+    ("decimal(38, 10)", ["-1", "0.0000000001", "1000000000000000000000000000.5"], 2, "decimal"),
+    ("nvarchar(9)", ["a", "b ü''", "c"], None, "text"),
+]  # fmt: skip
+MYSQL = [
+    ("datetime(6)", ["2026-11-01 02:03:04.000003", "2026-11-01 02:03:04.000004", "2026-11-02"], "5m", "timestamp"),
+    ("timestamp(6) null", ["2026-03-29 02:00:00", "2026-03-29 02:00:00.000001", "2026-03-29 03:00:00"], 5,
+     "timestamptz"),
+    ("date", ["2026-10-31", "2026-11-01", "2026-11-12"], "1d", "date"),
+    ("decimal(38, 10)", ["-1", "0.0000000001", "1000000000000000000000000000.5"], 2, "decimal"),
+    ("bigint unsigned", ["1", "9223372036854775808", "18446744073709551615"], 5, "integer"),
+    ("varchar(9)", ["a", "b ü''", "c"], None, "text"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("overlapping", [False, True])
+@pytest.mark.parametrize(
+    ("made", "type_", "values", "overlap", "kind"),
+    [pytest.param(rig, *case, id=f"{rig.name}-{case[0]}") for rig in (AzureSqlRig, FreeTdsRig) for case in SQL_SERVER]
+    + [pytest.param(MySqlRig, *case, id=f"mysql-{case[0]}") for case in MYSQL],
+)
+def test_watermarks_of_other_databases_come_back_exactly(
+    request: pytest.FixtureRequest,
+    made: type[TableRig],
+    type_: str,
+    values: list[str],
+    overlap: Any,
+    kind: str,
+    overlapping: bool,
+) -> None:
+    given: dict[str, Any] = {"overlap": overlap, "keys": ["id"]} if overlapping else {}
+    if overlapping and overlap is None:
+        pytest.skip("which there is none of")
+    rig = made(request)
+    with rig.schema() as schema, rig.open() as database:
+        orders = Orders(rig, database, schema, type_)
+        for n, value in enumerate(values):
+            rig.execute(f"insert into {orders.name} (id, at) values ({n}, '{value}')")
+            assert orders.look(f"r{n}", **given)["rows"] == 1
+            result = orders.run(f"r{n}", **given)
+            assert [id for id, _ in orders.took(f"r{n}")] == [n]
+            assert result["watermark"]["type"] == kind
+            assert orders.look("none", **given) is None
+            with pytest.raises(NoData):
+                orders.run("none", **given)
+        for n in range(3):
+            orders.home.delete(f"experiments/e/r{n}/inputs/x/_manifest.json")
+            orders.run(f"r{n}", **given)
+            assert [id for id, _ in orders.took(f"r{n}")] == [n]

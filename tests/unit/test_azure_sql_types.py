@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from airflow_azureml_datastores.core.table_store import Query
+from airflow_azureml_datastores.core.watermark import FineTime
 from airflow_azureml_datastores.errors import InvalidInput
 from airflow_azureml_datastores.stores._azure_sql_store import AzureSqlStore
 from airflow_azureml_datastores.stores._azure_sql_types import (
@@ -22,6 +23,7 @@ from airflow_azureml_datastores.stores._azure_sql_types import (
     nanoseconds,
     nanoseconds_of_day,
     result_columns,
+    time_text,
 )
 
 BERLIN = timezone(timedelta(hours=2))
@@ -265,3 +267,19 @@ def test_a_type_of_the_clr() -> None:
     store = object.__new__(AzureSqlStore)
     with pytest.raises(InvalidInput, match="column 'place' is geography, for which there is no type: cast it"):
         store._describe(Connection(), Query("select * from t"))
+
+
+@pytest.mark.parametrize(
+    ("time", "text"),
+    [
+        (datetime(2026, 11, 1, 2, 3, 4), "2026-11-01T02:03:04"),  # noqa: DTZ001
+        (datetime(2026, 11, 1, 2, 3, 4, 10_000), "2026-11-01T02:03:04.010"),  # noqa: DTZ001
+        (datetime(2026, 11, 1, 2, 3, 4, 120), "2026-11-01T02:03:04.00012"),  # noqa: DTZ001
+        (datetime(2026, 11, 1, 2, 3, 4, tzinfo=UTC), "2026-11-01T02:03:04+00:00"),
+        (FineTime(datetime(2026, 11, 1, 2, 3, 4), 100), "2026-11-01T02:03:04.0000001"),  # noqa: DTZ001
+        (FineTime(datetime(2026, 11, 1, 2, 3, 4, 5, UTC), 100), "2026-11-01T02:03:04.0000051+00:00"),
+        (datetime(1, 1, 1), "0001-01-01T00:00:00"),  # noqa: DTZ001
+    ],
+)
+def test_time_text(time: datetime | FineTime, text: str) -> None:
+    assert time_text(time) == text

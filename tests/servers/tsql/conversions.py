@@ -324,8 +324,9 @@ def _strings(made: _Made) -> None:
 def _moments(made: _Made) -> None:
     made.add("date", "date", "date", "$1")
     for source in _MOMENTS:
+        read = "t.exact($1::text)" if source == "datetime" else "$1::text"
         made.add("date", f"t.{source}", "date", "left($1::text, 10)::date")
-        made.add("time", f"t.{source}", "t.time", "substr(t.round_moment($1::text, $2), 12, 16)::t.time", ", int4")
+        made.add("time", f"t.{source}", "t.time", f"substr(t.round_moment({read}, $2), 12, 16)::t.time", ", int4")
     local = "t.shift($1::text, substr($1::text, 28)::int)"
     made.add("date", "t.datetimeoffset", "date", f"left({local}, 10)::date")
     rounded = "substr(t.round_moment('2000-01-01 ' || {}, $2), 12, 16)::t.time"
@@ -342,7 +343,7 @@ def _moments(made: _Made) -> None:
     made.add("datetime2", "t.datetimeoffset", "t.datetime2", f"t.round_moment({local}, $2)::t.datetime2", ", int4")
     made.add("datetimeoffset", "t.datetimeoffset", "t.datetimeoffset", _offset("$1::text"), ", int4")
     for source in ("date", *(f"t.{name}" for name in _MOMENTS)):
-        read = "($1::text || ' 00:00:00.0000000')" if source == "date" else "$1::text"
+        read = {"date": "($1::text || ' 00:00:00.0000000')", "t.datetime": "t.exact($1::text)"}.get(source, "$1::text")
         made.add("datetime2", source, "t.datetime2", f"t.round_moment({read}, $2)::t.datetime2", ", int4")
         made.add("datetime", source, "t.datetime", f"t.round_datetime({read})::t.datetime")
         made.add("smalldatetime", source, "t.smalldatetime", f"{_minutes(read)}::t.smalldatetime")

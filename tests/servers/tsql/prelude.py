@@ -130,7 +130,14 @@ def prelude() -> str:
             + f"create cast (t.{name} as text) with function t.{name}_text(t.{name});\n"
             + f"create cast (text as t.{name}) with function t.text_{name}(text);\n"
         )
-    parts += [_cast(f"t.{name}", "t.datetime2") for name in ("datetime", "smalldatetime")]
+    parts.append(_cast("t.smalldatetime", "t.datetime2"))
+    # Since SQL Server 2016 a datetime is as many 300ths of a second there, not what it is written as.
+    exact = (
+        "case substr($1, 23, 1) when '3' then left($1, 23) || '3333' when '7' then left($1, 22) || '66667' else $1 end"
+    )
+    parts.append(function("exact", "text", "text", f"select {exact}"))
+    parts.append(function("datetime_datetime2", "t.datetime", "t.datetime2", "select t.exact($1::text)::t.datetime2"))
+    parts.append(_cast("t.datetime", "t.datetime2", "datetime_datetime2(t.datetime)"))
     parts.append(
         function("date_datetime2", "date", "t.datetime2", "select ($1::text || ' 00:00:00.0000000')::t.datetime2")
     )
@@ -142,7 +149,7 @@ def prelude() -> str:
     )
     parts.append(_cast("t.datetime2", "t.datetimeoffset", "datetime2_offset(t.datetime2)"))
     parts.append(_ordered("nvarchar", None, "lower(rtrim($1::text, ' '))", "text"))
-    parts += [_ordered(name, "bytea", base="bytea") for name in ("varbinary", "datetime2", "time")]
+    parts += [_ordered(name, "bytea", base="bytea") for name in ("varbinary", "datetime2", "datetime", "time")]
     parts.append(_ordered("datetimeoffset", None, "substr($1::bytea, 1, 27)", "bytea"))
     key = "substr({0}, 11, 6) || substr({0}, 9, 2) || substr({0}, 7, 2) || substr({0}, 5, 2) || substr({0}, 1, 4)"
     parts.append(_ordered("guid", None, "(" + key.format("uuid_send($1::uuid)") + ")", "bytea"))

@@ -11,7 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_azureml_datastores.core.watermark import Mark, before, check_overlap, kind_of, mark_to_json, parse_mark
+from airflow_azureml_datastores.core.watermark import (
+    FineTime,
+    Mark,
+    before,
+    check_overlap,
+    kind_of,
+    later,
+    mark_to_json,
+    parse_mark,
+)
 from airflow_azureml_datastores.errors import InvalidInput
 
 ZONES = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
@@ -22,6 +31,7 @@ MARKS = st.one_of(
     st.dates(),
     st.datetimes(),
     st.datetimes(**MIDDLE, timezones=ZONES),
+    st.builds(FineTime, st.datetimes() | st.datetimes(**MIDDLE, timezones=ZONES), st.integers(1, 999)),
     st.text().filter(lambda text: text not in ("NaN", "Infinity")),
 )
 
@@ -50,8 +60,12 @@ def test_no_watermark(value: Any) -> None:
         ("timestamptz", "2026-11-21", datetime(2026, 11, 21, tzinfo=UTC)),
         ("timestamptz", "2026-11-21T01:00+01:00", datetime(2026, 11, 21, tzinfo=UTC)),
         ("text", "x", "x"),
+        ("timestamp", "2026-11-21 00:00:00.0000012", FineTime(datetime(2026, 11, 21, microsecond=1), 200)),  # noqa: DTZ001
+        ("timestamp", "2026-11-21T00:00:00.0000010", datetime(2026, 11, 21, microsecond=1)),  # noqa: DTZ001
+        ("timestamptz", "2026-11-21T01:00:00.123456789+01:00",
+         FineTime(datetime(2026, 11, 21, microsecond=123456, tzinfo=UTC), 789)),
     ],
-)
+)  # fmt: skip
 def test_as_users_write_them(kind: Any, text: Any, mark: Mark) -> None:
     assert parse_mark(kind, text, "initial") == mark
 
@@ -88,6 +102,7 @@ def test_of_another_kind(kind: Any, text: Any) -> None:
             datetime(2026, 11, 20, 23, 59, 59, 999999, UTC),
         ),
         (date(1, 1, 1), "1d", None),
+        (FineTime(datetime(2026, 11, 21), 5), 1, datetime(2026, 11, 20, 23, 59, 59)),  # noqa: DTZ001
     ],
 )
 def test_before(mark: Mark, overlap: Any, found: Mark | None) -> None:
@@ -104,3 +119,11 @@ def test_an_overlap_of_another_kind(mark: Mark, overlap: Any) -> None:
 def test_no_overlap(overlap: Any) -> None:
     with pytest.raises(InvalidInput, match="neither a duration"):
         check_overlap(overlap)
+
+
+def test_later() -> None:
+    time = datetime(2026, 11, 21, tzinfo=UTC)
+    ascending = [None, time, FineTime(time, 1), FineTime(time, 2), time + timedelta(microseconds=1)]
+    for at, one in enumerate(ascending):
+        for other in ascending[: at + 1]:
+            assert later(one, other) == later(other, one) == one
