@@ -45,9 +45,7 @@ _KEY = 400
 """Length of keys in a table that is made: an index takes 900 bytes in all."""
 
 _COLUMNS = """
-select c.name, t.name as type_name, c.max_length, c.precision, c.scale, c.is_nullable, c.is_identity, c.is_computed,
-    c.default_object_id, c.collation_name
-from sys.columns as c left join sys.types as t on t.user_type_id = c.system_type_id
+select c.*, t.name as type_name from sys.columns as c left join sys.types as t on t.user_type_id = c.system_type_id
 where c.object_id = object_id(?) order by c.column_id
 """
 
@@ -79,6 +77,8 @@ class AzureSqlDatabase(Database):
     def fetch(self, sql: str, *values: Any) -> list[Any]:
         cursor = self._connection.execute(sql, *values)
         found = [tuple(row) for row in cursor.fetchmany(_FEW)] if cursor.description else []
+        while cursor.nextset():  # an error of a trigger comes after the count of the rows that it is about
+            pass
         cursor.close()
         return found
 
@@ -185,7 +185,8 @@ def _column(found: Any, code_page: int | None) -> TableColumn:
 
     kind = found.type_name or "sql_variant"
     declared = _declared(kind, found.max_length, found.precision, found.scale)
-    writable = not found.is_identity and not found.is_computed and kind not in ("timestamp", "rowversion")
+    own = found.is_identity or found.is_computed or kind in ("timestamp", "rowversion")
+    writable = not own and not getattr(found, "generated_always_type", 0)  # of temporal and ledger tables
     needed = not found.is_nullable and not found.default_object_id and writable
     wire = Declared.parse(declared).arrow() or pa.string()
     finer = wire if wire in (pa.timestamp("ns"), pa.timestamp("ns", "UTC"), pa.time64("ns")) else None

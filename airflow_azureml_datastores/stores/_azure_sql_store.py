@@ -262,8 +262,12 @@ class AzureSqlStore(NarrowedTables):
                     connection.rollback()
 
     def _one_moment(self, connection: pyodbc.Connection) -> str:
-        """The isolation in which a query sees one moment: without locks where the database has it."""
-        sql = "select snapshot_isolation_state from sys.databases where database_id = db_id()"
+        """The isolation in which a query sees one moment: without locks where the database has it.
+
+        By its name, as Azure has another number for it than DB_ID():
+        https://learn.microsoft.com/sql/t-sql/functions/db-id-transact-sql#remarks
+        """
+        sql = "select snapshot_isolation_state from sys.databases where name = db_name()"
         return "snapshot" if [state for (state,) in connection.execute(sql).fetchall()] == [1] else "serializable"
 
     def _told(self, first: pa.RecordBatch | None, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

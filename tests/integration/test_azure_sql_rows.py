@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 from airflow_azureml_datastores.core.credentials import Login
 from airflow_azureml_datastores.core.table_store import Load, Query, Rows, TableStore
 from airflow_azureml_datastores.errors import InvalidInput
+from airflow_azureml_datastores.stores._azure_sql_store import AzureSqlStore
 from airflow_azureml_datastores.stores.azure_sql import AzureSqlDatabase
 from tests.contract.tables.test_writing import rows_of
 from tests.integration.transfer_jobs import started
@@ -368,6 +370,44 @@ def test_columns_of_another_collation(store: TableStore, sql: SqlServer, schema:
         assert [f"([k] {kind} {collated} null, [v] {kind} {collated} null)" in text for text in made] == [True, True]
     found = get(store, f"select rtrim(k) as k, rtrim(v) as v from {schema}.t order by k").to_pylist()
     assert [tuple(row.values()) for row in found] == [("a", "1"), ("b", "2"), ("c", "3")]
+
+
+@pytest.mark.parametrize("hidden", ["", "hidden "])
+@pytest.mark.parametrize("mode", ["append", "overwrite", "upsert"])
+def test_a_temporal_table(store: TableStore, sql: SqlServer, schema: str, mode: Any, hidden: str) -> None:
+    """The database fills in the columns of its period, and nobody else may."""
+    sql.execute(
+        f"create table {schema}.t (id int primary key, v nvarchar(9), "
+        f"since datetime2(7) generated always as row start {hidden}not null, "
+        f"until datetime2(7) generated always as row end {hidden}not null, period for system_time (since, until))"
+    )
+    keys = ["id"] if mode == "upsert" else []
+    write(store, f"{schema}.t", pa.table({"id": [1], "v": ["a"]}), mode=mode, keys=keys)
+    assert [tuple(row) for row in sql.execute(f"select id, v from {schema}.t")] == [(1, "a")]
+    rows = pa.table({"id": [2], "v": ["a"], "since": [datetime(2026, 11, 1)]})  # noqa: DTZ001
+    with pytest.raises(InvalidInput, match="'since'"):
+        write(store, f"{schema}.t", rows, mode=mode, keys=keys)
+
+
+def test_reads_without_locks_where_the_database_can(store: TableStore, sql: SqlServer, schema: str) -> None:
+    if not isinstance(sql, TSql):
+        pytest.skip("a real server does not tell what it was sent")
+    sql.forget()
+    get(store, "select 1 as x")
+    assert [text for text in sql.statements if "isolation level" in text] == [
+        "set transaction isolation level snapshot"
+    ]
+
+
+def test_what_a_trigger_says_is_heard(store: TableStore, sql: SqlServer, schema: str) -> None:
+    """It comes after the count of the rows that were brought, as here what the second statement says."""
+    assert isinstance(store, AzureSqlStore)
+    sql.execute(f"create table {schema}.t (n int not null)")
+    with pytest.raises(InvalidInput, match=r"column 'n'.*\(515\)"):
+        store._transaction(
+            lambda db: db.fetch(f"insert into {schema}.t values (1); insert into {schema}.t values (null)")
+        )
+    assert sql.execute(f"select count(*) from {schema}.t")[0][0] == 0
 
 
 def measure(told: Callable[[str, str], None], location: AzureSqlDatabase, login: Login, size: int, table: str) -> None:

@@ -714,7 +714,7 @@ class TestDescriptions:
                 "ORDER BY ORDINAL_POSITION")  # fmt: skip
         assert rows(link, text, schema)[:2] == [("Id", "bigint"), ("a", "nvarchar")]
         text = ("SELECT snapshot_isolation_state, is_read_committed_snapshot_on FROM sys.databases "
-                "WHERE database_id = DB_ID()")  # fmt: skip
+                "WHERE name = DB_NAME()")  # fmt: skip
         assert rows(link, text) == [(1, True)]
 
 

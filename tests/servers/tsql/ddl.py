@@ -62,7 +62,9 @@ class Ddl(Reader):
         while not self.accept(")"):
             if self.here.upper in ("CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK"):
                 constraints.append(self._constraint(table))
-            elif self.here.upper in ("INDEX", "FOREIGN", "PERIOD"):
+            elif self.accept("PERIOD", "FOR", "SYSTEM_TIME"):
+                self.listed(self.name)
+            elif self.here.upper in ("INDEX", "FOREIGN"):
                 raise refused(f"{self.here.text} in CREATE TABLE")
             else:
                 found.append(self._definition(table))
@@ -107,6 +109,12 @@ class Ddl(Reader):
                 if called not in _COLLATIONS:
                     raise refused(f"the collation {called}")
                 collation = _COLLATIONS[called]
+            elif self.accept("GENERATED", "ALWAYS", "AS", "ROW"):
+                which = "start" if self.accept("START") else "end"
+                if which == "end":
+                    self.expect("END")
+                self.accept("HIDDEN")
+                parts.append(f"NOT NULL DEFAULT t.row_{which}()")
             elif self.accept("IDENTITY"):
                 start, step = "1", "1"
                 if self.is_("("):

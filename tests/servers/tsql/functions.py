@@ -93,6 +93,10 @@ begin
     else perform t.fail(9999, 'SERVERPROPERTY(' || n::text || ')');
   end case;
 end$f$;
+create function t.row_start() returns t.datetime2 language sql stable as
+  $f$ select (to_char(now() at time zone 'utc', 'YYYY-MM-DD HH24:MI:SS.US') || '0')::t.datetime2 $f$;
+create function t.row_end() returns t.datetime2 language sql immutable as
+  $f$ select '9999-12-31 23:59:59.9999999'::text::t.datetime2 $f$;
 create function t.collation_property(c t.nvarchar, n t.nvarchar) returns t.nvarchar language plpgsql as $f$
 begin
   if lower(c::text) !~ '^(sql_)?latin1_general_' then return null; end if;

@@ -93,7 +93,9 @@ create view sys.types as
     0::int2::t.tinyint, t.bits(false), t.bits(false);
 create view t.fields as
   select a.attrelid, a.attname, a.attnum, a.attnotnull, a.atttypid, a.atttypmod, a.attidentity, a.attgenerated,
-    a.attcollation, coalesce(d.oid, 0) as defaulted, coalesce(col_description(a.attrelid, a.attnum), a.attname) as name
+    a.attcollation, array_position(array['start', 'end'],
+      substring(pg_get_expr(d.adbin, d.adrelid) from 'row_(start|end)\(\)$')) as period,
+    coalesce(d.oid, 0) as defaulted, coalesce(col_description(a.attrelid, a.attnum), a.attname) as name
   from pg_attribute as a left join pg_attrdef as d on d.adrelid = a.attrelid and d.adnum = a.attnum
   where a.attnum > 0 and not a.attisdropped;
 create view sys.columns as
@@ -106,15 +108,17 @@ create view sys.columns as
       ::t.nvarchar(128) as collation_name,
     t.bits(not f.attnotnull) as is_nullable, t.bits(f.attidentity <> '') as is_identity,
     t.bits(f.attgenerated <> '') as is_computed,
-    (case when f.attgenerated <> '' then 0 else f.defaulted end)::int4 as default_object_id,
-    0::int2::t.tinyint as generated_always_type, t.bits(false) as is_hidden, t.bits(false) as is_sparse,
+    (case when f.attgenerated <> '' or f.period > 0 then 0 else f.defaulted end)::int4 as default_object_id,
+    coalesce(f.period, 0)::int2::t.tinyint as generated_always_type, t.bits(false) as is_hidden,
+    t.bits(false) as is_sparse,
     t.bits(false) as is_column_set, t.bits(false) as is_rowguidcol, t.bits(false) as is_xml_document
   from t.fields as f join t.kinds as k on k.held = f.atttypid
   join pg_class as c on c.oid = f.attrelid
   where c.relkind in ('r', 'v') and (left(c.relnamespace::regnamespace::text, 2) = 'u_'
     or left(c.relnamespace::regnamespace::text, 3) = '"u_' or c.relpersistence = 't');
+-- In Azure its numbers are not those of DB_ID().
 create view sys.databases as
-  select t.shown({database})::t.nvarchar(128) as name, 5::int4 as database_id,
+  select t.shown({database})::t.nvarchar(128) as name, 7::int4 as database_id,
     (case when snapshots then 1 else 0 end)::int2::t.tinyint as snapshot_isolation_state,
     t.shown(case when snapshots then 'ON' else 'OFF' end)::t.nvarchar(60) as snapshot_isolation_state_desc,
     t.bits(true) as is_read_committed_snapshot_on, t.bits(false) as is_read_only,
