@@ -49,11 +49,6 @@ select c.*, t.name as type_name from sys.columns as c left join sys.types as t o
 where c.object_id = object_id(?) order by c.column_id
 """
 
-_COLLATIONS = """
-select name, collation_name from sys.columns where object_id = object_id(?) and collation_name is not null
-"""
-"""Temporary tables have others unless told: their texts would not compare, and those of another code page be bent."""
-
 
 class AzureSqlDatabase(Database):
     """A connection of pyodbc, inside of its transaction."""
@@ -103,13 +98,12 @@ class AzureSqlDatabase(Database):
         return f"nvarchar({length})"
 
     def stage(self, table: str, columns: Sequence[TableColumn]) -> str:
-        collations = {
-            name: f" collate {found}" for name, found in self._connection.execute(_COLLATIONS, table).fetchall()
-        }
-        defined = ", ".join(
-            f"{self.quoted(column.name)} {column.declared}{collations.get(column.name, '')} null" for column in columns
-        )
+        """Its texts would have the collation of tempdb: not be compared, or lose letters of another code page."""
         self.fetch(f"drop table if exists {_STAGE}")
+        defined = ", ".join(
+            f"{self.quoted(c.name)} {c.declared}{f' collate {c.collation}' if c.collation else ''} null"
+            for c in columns
+        )
         self.fetch(f"create table {_STAGE} ({defined})")
         return _STAGE
 
@@ -193,7 +187,9 @@ def _column(found: Any, code_page: int | None) -> TableColumn:
     if finer is not None:
         wire = pa.time64("us") if pa.types.is_time(finer) else pa.timestamp("us", finer.tz)
     checks = tuple(_checks(kind, wire, found.max_length, code_page))
-    return TableColumn(found.name, wire, declared, found.is_nullable, needed, writable, checks, finer)
+    return TableColumn(
+        found.name, wire, declared, found.is_nullable, needed, writable, checks, finer, found.collation_name
+    )
 
 
 def _declared(kind: str, length: int, precision: int, scale: int) -> str:

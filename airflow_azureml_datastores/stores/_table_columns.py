@@ -43,6 +43,7 @@ class TableColumn:
     :param writable: whether rows can give a value at all.
     :param checks: what else its values may not be.
     :param finer: the type in place of ``type`` for times that come in nanoseconds, if it takes more than microseconds.
+    :param collation: of its texts, where a column that holds the same has to be given it.
     """
 
     name: str
@@ -53,6 +54,7 @@ class TableColumn:
     writable: bool = True
     checks: tuple[Check, ...] = ()
     finer: pa.DataType | None = None
+    collation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

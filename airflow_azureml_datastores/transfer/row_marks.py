@@ -29,10 +29,10 @@ def scalar_of(mark: Mark, type_: pa.DataType) -> pa.Scalar:
     import pyarrow as pa
 
     if isinstance(mark, FineTime):
-        since = mark.time.replace(tzinfo=None) - _EPOCH
-        return pa.scalar(since // timedelta(microseconds=1) * 1000 + mark.nanoseconds, pa.int64()).cast(type_)
-    unsigned = isinstance(mark, int) and mark >= 0 and pa.types.is_unsigned_integer(type_)
-    return pa.scalar(mark, type_ if unsigned else None)
+        since = (mark.time.replace(tzinfo=None) - _EPOCH) // timedelta(microseconds=1)
+        return pa.scalar(since * 1000 + mark.nanoseconds, pa.int64()).cast(pa.timestamp("ns", type_.tz))
+    large = isinstance(mark, int) and mark >= 0 and type_ == pa.uint64()  # all others compare as int64
+    return pa.scalar(mark, type_ if large else None)
 
 
 def values_of(column: pa.ChunkedArray | pa.Array) -> list[Any]:
