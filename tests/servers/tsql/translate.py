@@ -44,7 +44,7 @@ def translated(error: PgError, statement: Statement, database: str) -> SqlError:
     if state == "42702":
         name = re.sub(r'.*"(.*)".*', r"\1", message)
         return SqlError(209, f"Ambiguous column name '{statement.names.get(name, name)}'.")
-    if state in ("42P07", "42P06"):
+    if state in ("42P07", "42P06", "42710"):  # the last one of the type that a table is, made by two at the same time
         name = table.name if table else (statement.words or [""])[0]
         return SqlError(2714, f"There is already an object named '{name}' in the database.", state=6)
     if state == "23502":
